@@ -1,0 +1,90 @@
+// Scopes and observers: every layer has one dotted path, and whatever happens in it can be watched by that path.
+// Doc: docs/trace.md
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tensor/tensor.h"
+
+namespace cutaway {
+
+/// Watches a run. All functions are called on the thread that runs the network, between operations.
+/// A tensor given by reference may be replaced: the run goes on with the new one.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// A layer begins. `inputs` are its arguments, in the order of its operator().
+  virtual void enter(const std::string& path, std::span<Tensor* const> inputs);
+  /// A layer's result (at the layer's path) or an inner value that has a name of its own (path + "." + name).
+  virtual void value(const std::string& path, Tensor& value);
+  /// An operation is done; `path` is that of the layer it ran in.
+  virtual void operation(const std::string& path, const char* name, const Tensor& result);
+  /// Is a value wanted that costs extra to make, such as the table of an attention?
+  virtual bool wants(const std::string& path) const;
+};
+
+/// Installs an observer for its own lifetime, on this thread. Observers are called in the order they came.
+class Observe {
+ public:
+  explicit Observe(Observer& observer);
+  ~Observe();
+  Observe(const Observe&) = delete;
+  Observe& operator=(const Observe&) = delete;
+
+ private:
+  Observer* observer_;
+};
+
+namespace trace {
+/// Empty, and called at the start of every layer: the place for a breakpoint on a path.
+void entered(const char* path);
+/// For operations: tells observers that one is done.
+void operation_done(const char* name, const Tensor& result);
+/// For operations with a value that only observers need: is it wanted, and here it is.
+bool wants(const char* name);
+void inner_value(const char* name, Tensor value);
+bool observed();
+}  // namespace trace
+
+/// The first line of every layer's operator():
+///
+///     Tensor operator()(Tensor x, Tensor temb) const {
+///       Scope scope(path, x, temb);
+///       ...
+///       return scope.out(add(skip, h));
+///     }
+///
+/// It tells errors where they are, backends where they begin, and observers what went in and came out.
+/// Without an observer it costs a few nanoseconds. `path` must outlive the scope, as a layer's own path does.
+class Scope {
+ public:
+  template <class... Inputs>
+  explicit Scope(const std::string& path, Inputs&... inputs) : Scope(path) {
+    if (trace::observed()) {
+      Tensor* const list[] = {&inputs..., nullptr};
+      tell_enter(std::span<Tensor* const>(list, sizeof...(inputs)));
+    }
+  }
+  explicit Scope(const std::string& path);
+  ~Scope();
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+
+  /// The layer's result, on its way out.
+  Tensor out(Tensor result) const;
+  /// An inner value worth a name, on its way through: scope("moments", h).
+  Tensor operator()(const char* name, Tensor value) const;
+
+  /// The path of the innermost open scope, or "".
+  static const std::string& current_path();
+
+ private:
+  void tell_enter(std::span<Tensor* const> inputs) const;
+
+  const std::string& path_;
+  const Scope* outer_;
+};
+
+}  // namespace cutaway
