@@ -71,6 +71,11 @@ int axis_from_front(const char* operation, const Tensor& x, int axis) {
   return axis < 0 ? axis + rank : axis;
 }
 
+// Two operations, a multiplication and an addition, for each term of each sum.
+void count_products(int64_t sums, int64_t terms) {
+  trace::count_flops(2 * static_cast<double>(sums) * static_cast<double>(terms));
+}
+
 template <class... Parameters>
 using Version = Tensor (*)(Parameters...);
 
@@ -145,7 +150,9 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
     refuse(name, is("x", x.shape()) + ", too small for a kernel of weight " + to_string(weight.shape) +
                      "; use a larger picture");
   }
-  return run(name, ref::conv2d, fast::conv2d, eigen::conv2d, x, weight, bias, options);
+  const Tensor y = run(name, ref::conv2d, fast::conv2d, eigen::conv2d, x, weight, bias, options);
+  count_products(y.count(), weight.shape.count() / out);
+  return y;
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
@@ -166,6 +173,7 @@ Tensor conv_transpose2d(const Tensor& x, const Weight& weight, const std::option
       refuse(name, is("x", x.shape()) + ", too small for so much padding");
     }
   }
+  count_products(x.count(), weight.shape.count() / weight.shape[0]);
   return run(name, ref::conv_transpose2d, fast::conv_transpose2d, nullptr, x, weight, bias, options);
 }
 
@@ -182,6 +190,7 @@ Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>
                           : ""));
   }
   need_bias(name, bias, weight.shape[0]);
+  count_products(x.count(), weight.shape[0]);
   return run(name, ref::linear, fast::linear, eigen::linear, x, weight, bias);
 }
 
@@ -196,6 +205,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     refuse(name, is("a", a.shape()) + " and " + is("b", b.shape()) +
                      ", but they must be [..., m, k] and [..., k, n] with equal leading extents");
   }
+  count_products(a.count(), b.shape()[-1]);
   return run(name, ref::matmul, fast::matmul, eigen::matmul, a, b);
 }
 
@@ -207,6 +217,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
     refuse(name, is("k", k.shape()) + " and " + is("v", v.shape()) + ", but the two must be equal");
   }
   if (trace::wants("probs")) trace::inner_value("probs", attention_probs(q, k, options));
+  count_products(2 * q.count(), k.shape()[2]);  // q k^T, and its softmax times v
   return run(name, ref::attention, fast::attention, eigen::attention, q, k, v, options);
 }
 

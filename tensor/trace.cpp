@@ -8,6 +8,7 @@ namespace {
 
 thread_local const Scope* innermost = nullptr;
 thread_local std::vector<Observer*> observers;
+thread_local double flops_so_far = 0;
 
 std::string joined(const std::string& path, const char* name) { return path.empty() ? name : path + "." + name; }
 
@@ -24,6 +25,9 @@ Observe::~Observe() { std::erase(observers, observer_); }
 namespace trace {
 
 [[gnu::noinline]] void entered(const char* path) { asm volatile("" : : "r"(path) : "memory"); }
+
+double flops() { return flops_so_far; }
+void count_flops(double count) { flops_so_far += count; }
 
 bool observed() { return !observers.empty(); }
 

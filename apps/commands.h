@@ -1,0 +1,32 @@
+// The subcommands of the program `cutaway`. Each adds itself and its options to the command line.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+namespace cutaway {
+
+/// What the program ends with: 0 all is well, 1 the answer is "no" (a check failed), 2 it could not be done.
+enum ExitCode { exit_ok = 0, exit_failed = 1, exit_error = 2 };
+
+/// The subcommands. What a command ends with goes to `exit_code`; when it cannot be done it throws Error.
+void add_generate_command(CLI::App& program, int& exit_code);
+void add_verify_command(CLI::App& program, int& exit_code);
+void add_bench_command(CLI::App& program, int& exit_code);
+
+/// --backend, --isa and --threads, for every command that runs a network.
+struct RunOptions {
+  std::string backend;
+  std::string isa;
+  int threads = 0;
+};
+void add_run_options(CLI::App& command, RunOptions& options);
+/// Puts them into effect; what is not given comes from CUTAWAY_BACKEND, CUTAWAY_ISA and CUTAWAY_THREADS, or stays at
+/// the best this machine has.
+void apply(const RunOptions& options);
+
+/// "cutaway 0.1.0, Release, g++ 12.2.0, instruction sets ..."
+std::string version_text();
+
+}  // namespace cutaway

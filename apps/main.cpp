@@ -1,0 +1,69 @@
+// The program `cutaway`: one subcommand for each thing to do.   Doc: docs/commands.md
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "apps/commands.h"
+#include "tensor/backend.h"
+#include "tensor/error.h"
+
+namespace cutaway {
+
+std::string version_text() {
+#if defined(__clang__)
+  const std::string compiler = "clang " __clang_version__;
+#else
+  const std::string compiler = "g++ " __VERSION__;
+#endif
+  return std::string("cutaway ") + CUTAWAY_VERSION + "\nbuild type        " + CUTAWAY_BUILD_TYPE +
+         "\ncompiler          " + compiler + "\ninstruction sets  generic, avx2, avx512 compiled in; " +
+         to_string(current_isa()) + " in use (best of this processor: " + to_string(best_isa()) +
+         ")\nthreads           " + std::to_string(current_threads()) + "\nbackend           " + chosen_backend();
+}
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App program{
+      "Cutaway: Stable Diffusion with the casing off.\n"
+      "A small tensor framework whose code reads like the architecture diagrams.\n"
+      "\n"
+      "  cutaway generate --prompt \"a cat next to a tree\"    draw a picture\n"
+      "  cutaway verify tests/reference                      check every layer against the original\n",
+      "cutaway"};
+  program.require_subcommand(1);
+  program.fallthrough();
+  program.get_formatter()->column_width(34);
+  program.set_version_flag("--version", [] {
+    apply({});  // what the environment chooses counts
+    return version_text();
+  }, "Print version, build type, compiler, instruction sets and threads");
+  program.failure_message(CLI::FailureMessage::simple);
+
+  int exit_code = exit_ok;
+  add_generate_command(program, exit_code);
+  add_verify_command(program, exit_code);
+  add_bench_command(program, exit_code);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = program.exit(error);  // prints help, the version, or what is wrong
+    return code == 0 ? exit_ok : exit_error;
+  }
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace cutaway
+
+int main(int argc, char** argv) {
+  try {
+    return cutaway::run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "cutaway: not enough memory; try a smaller picture or a smaller batch\n");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "cutaway: %s\n", error.what());
+  }
+  return cutaway::exit_error;
+}

@@ -1,0 +1,204 @@
+#include "models/stable_diffusion.h"
+
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "models/config.h"
+#include "nn/weight_sources.h"
+#include "samplers/guidance.h"
+#include "samplers/random.h"
+#include "tensor/error.h"
+#include "tensor/json.h"
+
+namespace cutaway {
+namespace {
+
+namespace fs = std::filesystem;
+
+// ---- Loading -----------------------------------------------------------------------------------------------------
+
+// The file of weights in a part's folder: diffusers' name for networks of its own, transformers' for the text encoder.
+std::string weights_in(const std::string& folder) {
+  for (const char* name : {"diffusion_pytorch_model.safetensors", "model.safetensors"}) {
+    const std::string path = folder + "/" + name;
+    if (fs::exists(path)) return path;
+  }
+  throw Error("there are no weights in " + folder +
+              ": diffusion_pytorch_model.safetensors or model.safetensors must be there");
+}
+
+void must_be_a_model_folder(const std::string& folder) {
+  std::error_code ignored;
+  if (!fs::exists(folder, ignored)) throw Error("there is no model folder " + folder);
+  if (!fs::is_directory(folder, ignored)) {
+    throw Error(folder + " is not a folder; a model is a folder with tokenizer/, text_encoder/, unet/, vae/ and "
+                         "scheduler/ in it");
+  }
+  for (const char* part : {"tokenizer", "text_encoder", "unet", "vae", "scheduler"}) {
+    if (!fs::is_directory(folder + "/" + part, ignored)) {
+      throw Error("the model folder " + folder + " has no " + part + "/ in it; a model is a folder with tokenizer/, "
+                  "text_encoder/, unet/, vae/ and scheduler/");
+    }
+  }
+}
+
+void must_fit_together(const StableDiffusion& model, const std::string& folder) {
+  const auto number = [](int64_t value) { return std::to_string(value); };
+  if (model.tokenizer.vocabulary_size() > model.text_encoder.config.vocab_size) {
+    throw Error("in " + folder + " the tokenizer knows " + number(model.tokenizer.vocabulary_size()) +
+                " tokens, but the text encoder only " + number(model.text_encoder.config.vocab_size) +
+                ": they belong to different models");
+  }
+  if (model.tokenizer.context_length() > model.text_encoder.config.max_position_embeddings) {
+    throw Error("in " + folder + " the tokenizer makes texts of " + number(model.tokenizer.context_length()) +
+                " tokens, but the text encoder takes " + number(model.text_encoder.config.max_position_embeddings) +
+                ": they belong to different models");
+  }
+  if (model.text_encoder.config.hidden_size != model.unet.config.cross_attention_dim) {
+    throw Error("in " + folder + " the text encoder gives tokens " + number(model.text_encoder.config.hidden_size) +
+                " wide, but the UNet takes " + number(model.unet.config.cross_attention_dim) +
+                ": they belong to different models");
+  }
+  if (model.unet.config.in_channels != model.vae.config.latent_channels ||
+      model.unet.config.out_channels != model.vae.config.latent_channels) {
+    throw Error("in " + folder + " the UNet takes " + number(model.unet.config.in_channels) + " channels and gives " +
+                number(model.unet.config.out_channels) + ", but the VAE's latents have " +
+                number(model.vae.config.latent_channels) +
+                (model.unet.config.in_channels == 9 ? "; 9 channels are an inpainting model" : ""));
+  }
+}
+
+// ---- Generating --------------------------------------------------------------------------------------------------
+
+// One stream of noise for each picture, so that picture i of a batch is the one that seed + i gives alone.
+class BatchNoise {
+ public:
+  BatchNoise(uint64_t seed, int64_t batch) {
+    for (int64_t i = 0; i < batch; ++i) streams_.emplace_back(seed + static_cast<uint64_t>(i));
+  }
+
+  Tensor operator()(const Shape& shape) {
+    std::vector<Tensor> pictures;
+    for (TorchRandom& stream : streams_) pictures.push_back(stream.randn(shape.with(0, 1)));
+    return concat(pictures, 0);
+  }
+
+ private:
+  std::vector<TorchRandom> streams_;
+};
+
+Tensor repeated(const Tensor& item, int64_t times) {
+  return concat(std::vector<Tensor>(static_cast<size_t>(times), item), 0);
+}
+
+void must_be_multiple(const char* name, int64_t pixels, int64_t by) {
+  if (pixels % by == 0) return;
+  const int64_t below = pixels / by * by;
+  throw Error(std::string("the ") + name + " is " + std::to_string(pixels) + " pixels, but must be a multiple of " +
+              std::to_string(by) + ": take " + (below > 0 ? std::to_string(below) + " or " : "") +
+              std::to_string(below + by));
+}
+
+}  // namespace
+
+StableDiffusion StableDiffusion::load(const std::string& folder) {
+  must_be_a_model_folder(folder);
+  const auto json = [&](const std::string& name) { return read_json_file(folder + "/" + name); };
+  const auto source = [&](const char* part) {
+    return SafetensorsSource(SafetensorsFile::open(weights_in(folder + "/" + part)));
+  };
+  const std::string unet_json = folder + "/unet/config.json";
+  const nlohmann::json unet_sizes = read_json_file(unet_json);
+
+  StableDiffusion model{
+      .tokenizer = Tokenizer::load(folder + "/tokenizer"),
+      .text_encoder =
+          CLIPTextModel(clip_text_config(json("text_encoder/config.json"), folder + "/text_encoder/config.json")),
+      .unet = UNet(unet_config(unet_sizes, unet_json)),
+      .vae = AutoencoderKL(vae_config(json("vae/config.json"), folder + "/vae/config.json")),
+      .scheduler = scheduler_config(json("scheduler/scheduler_config.json"), folder + "/scheduler/scheduler_config.json"),
+      .sample_size = sample_size_of(unet_sizes, unet_json),
+  };
+  must_fit_together(model, folder);
+
+  // A buffer 0, 1, 2, ... that older files carry along.
+  load_weights(model.text_encoder, "text_encoder", source("text_encoder"), {"text_model.embeddings.position_ids"});
+  load_weights(model.unet, "unet", source("unet"));
+  load_weights(model.vae, "vae", source("vae"));
+  return model;
+}
+
+Tensor StableDiffusion::encode_prompt(const std::string& prompt,
+                                      const std::function<void(const std::string&)>& warning) const {
+  const Tokens tokens = tokenizer.encode_padded(prompt);
+  if (!tokens.dropped.empty() && warning) {
+    warning("the prompt is longer than the " + std::to_string(tokenizer.context_length() - 2) +
+            " tokens that the text encoder takes; these words are left out: " + tokens.dropped);
+  }
+  return text_encoder({1, static_cast<int64_t>(tokens.ids.size()), tokens.ids});
+}
+
+GenerateOptions StableDiffusion::checked(GenerateOptions options) const {
+  const int64_t scale = vae.config.scale();
+  if (options.width == 0) options.width = sample_size * scale;
+  if (options.height == 0) options.height = sample_size * scale;
+  for (const auto& [name, pixels] : {std::pair{"width", options.width}, std::pair{"height", options.height}}) {
+    if (pixels < scale || pixels > 8192) {
+      throw Error(std::string("the ") + name + " is " + std::to_string(pixels) + " pixels, but must be from " +
+                  std::to_string(scale) + " to 8192");
+    }
+    must_be_multiple(name, pixels, scale);
+  }
+  if (options.batch < 1 || options.batch > 1024) {
+    throw Error("the batch is " + std::to_string(options.batch) + ", but must be from 1 to 1024");
+  }
+  if (options.steps < 1 || options.steps > scheduler.num_train_timesteps) {
+    throw Error("the number of steps is " + std::to_string(options.steps) + ", but must be from 1 to " +
+                std::to_string(scheduler.num_train_timesteps));
+  }
+  if (!std::isfinite(options.guidance_scale) || std::fabs(options.guidance_scale) > 1000) {
+    throw Error("the guidance scale (cfg) must be a number from -1000 to 1000; 1 to 15 is usual");
+  }
+  if (!(options.eta >= 0 && options.eta <= 1)) throw Error("eta must be a number from 0 to 1");
+  const Shape needed{options.batch, vae.config.latent_channels, options.height / scale, options.width / scale};
+  if (options.start && options.start->shape() != needed) {
+    throw Error("the latents to start from are " + to_string(options.start->shape()) + ", but must be " +
+                to_string(needed) + " for " + std::to_string(options.batch) + " picture(s) of " +
+                std::to_string(options.width) + " x " + std::to_string(options.height));
+  }
+  return options;
+}
+
+GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const GenerateEvents& events) const {
+  const GenerateOptions options = checked(wanted);
+  const int64_t batch = options.batch;
+
+  const Tensor prompt = repeated(encode_prompt(options.prompt, events.warning), batch);  // [batch, T, width]
+  const Tensor negative = repeated(encode_prompt(options.negative_prompt, events.warning), batch);
+  const Tensor both = concat({negative, prompt}, 0);  // [2 batch, T, width]
+
+  // Classifier-free guidance (Ho & Salimans 2022): two predictions, and away from the one without the prompt.
+  const Model predict = [&](const Tensor& x, float t) {
+    if (options.guidance_scale == 1) return unet(x, std::vector<float>(static_cast<size_t>(batch), t), prompt);
+    const std::vector<float> times(static_cast<size_t>(2 * batch), t);
+    const Tensor y = unet(concat({x, x}, 0), times, both);
+    return guided(slice(y, 0, 0, batch), slice(y, 0, batch, 2 * batch), options.guidance_scale);
+  };
+
+  const int64_t scale = vae.config.scale();
+  BatchNoise noise(options.seed, batch);
+  const Shape latent_shape{batch, vae.config.latent_channels, options.height / scale, options.width / scale};
+  const Tensor start = options.start ? *options.start : noise(latent_shape);
+  if (events.start) events.start(start);
+
+  GenerateResult result;
+  const SamplerOptions how{.steps = options.steps, .eta = options.eta};
+  result.latent = sample(options.sampler, scheduler, how, predict, start, std::ref(noise), events.step);
+
+  if (events.decode) events.decode();
+  result.picture = vae.decode(cutaway::scale(result.latent, 1 / vae.config.scaling_factor));
+  return result;
+}
+
+}  // namespace cutaway

@@ -1,0 +1,67 @@
+// Stable Diffusion: text encoder, UNet, VAE and sampler put together.   Doc: docs/pipeline.md
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/clip_text.h"
+#include "models/tokenizer.h"
+#include "models/unet.h"
+#include "models/vae.h"
+#include "samplers/sampler.h"
+#include "samplers/schedule.h"
+
+namespace cutaway {
+
+/// What to draw and how.
+struct GenerateOptions {
+  std::string prompt;
+  std::string negative_prompt;  // what the picture should move away from
+  SamplerKind sampler = SamplerKind::ddim;
+  int steps = 20;
+  float guidance_scale = 7.5F;  // 1 leaves the prompt unamplified and needs half the work
+  float eta = 0;                // DDIM's: 0 adds no noise, 1 as much as DDPM
+  uint64_t seed = 0;            // picture i of the batch uses seed + i
+  int64_t batch = 1;
+  int64_t width = 0, height = 0;  // in pixels; 0 is the size the model was trained at
+  std::optional<Tensor> start;    // [batch, 4, height / 8, width / 8] noise to start from instead of the seed's
+};
+
+/// A run as it goes on. All functions may be left out.
+struct GenerateEvents {
+  std::function<void(const std::string& text)> warning;
+  std::function<void(const Tensor& noise)> start;
+  OnStep step;                   // after each step, with the latent
+  std::function<void()> decode;  // the latent is done, the picture comes next
+};
+
+struct GenerateResult {
+  Tensor latent;   // [batch, 4, h, w], as the UNet sees it (times scaling_factor)
+  Tensor picture;  // [batch, 3, 8 h, 8 w], about -1 to 1, not clamped
+};
+
+/// Rombach et al. 2022. A model folder in diffusers layout: tokenizer/, text_encoder/, unet/, vae/, scheduler/.
+struct StableDiffusion {
+  Tokenizer tokenizer;
+  CLIPTextModel text_encoder;
+  UNet unet;
+  AutoencoderKL vae;
+  SchedulerConfig scheduler;
+  int64_t sample_size = 64;  // latent pixels each way that the UNet was trained at
+
+  /// Throws Error when a part is missing, broken, or does not fit the others.
+  static StableDiffusion load(const std::string& folder);
+
+  /// The prompt as the UNet's context: [1, T, width].
+  Tensor encode_prompt(const std::string& prompt, const std::function<void(const std::string&)>& warning) const;
+
+  /// Throws Error for options that make no picture: 0 steps, sizes that do not divide, a guidance that is no number.
+  GenerateResult generate(const GenerateOptions& options, const GenerateEvents& events = {}) const;
+
+ private:
+  GenerateOptions checked(GenerateOptions options) const;
+};
+
+}  // namespace cutaway
