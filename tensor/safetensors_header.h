@@ -1,0 +1,28 @@
+// The JSON header of a safetensors file, with every rule of the format enforced.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tensor/safetensors.h"
+
+namespace cutaway {
+
+struct SafetensorsHeader {
+  std::vector<StoredTensor> tensors;  // in the order of their data, their bytes set
+  std::map<std::string, std::string> metadata;
+};
+
+/// Reads the header of a whole file in memory. Checked are: the length, that the header is one JSON object in
+/// UTF-8, that every tensor has exactly dtype, shape and data_offsets, that the dtype is known, that shape,
+/// dtype and offsets agree, and that the tensors' data fill the file without hole or overlap. Names are not
+/// compared with each other. Throws Error with one sentence that starts with `path`.
+SafetensorsHeader read_safetensors_header(const std::string& path, std::span<const std::byte> file);
+
+/// Bits of one value of a dtype; 0 when the format knows no such dtype.
+int64_t safetensors_bits(std::string_view dtype);
+
+}  // namespace cutaway

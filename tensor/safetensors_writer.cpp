@@ -1,0 +1,71 @@
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tensor/error.h"
+#include "tensor/file_writer.h"
+#include "tensor/safetensors.h"
+#include "tensor/text.h"
+
+namespace cutaway {
+namespace {
+
+// The text as JSON has it, between double quotes.
+std::string json_text(const std::string& path, const std::string& text) {
+  if (!is_utf8(text)) throw Error("cannot write " + path + ": the text " + in_quotes(text) + " is not UTF-8");
+  return nlohmann::json(text).dump();
+}
+
+std::string header_entry(const std::string& path, const NamedTensor& named, int64_t begin, int64_t end) {
+  std::string shape;
+  for (int axis = 0; axis < named.tensor.shape().rank(); ++axis) {
+    shape += (axis == 0 ? "" : ",") + std::to_string(named.tensor.shape()[axis]);
+  }
+  return json_text(path, named.name) + R"(:{"dtype":"F32","shape":[)" + shape + R"(],"data_offsets":[)" +
+         std::to_string(begin) + "," + std::to_string(end) + "]}";
+}
+
+std::string header_of(const std::string& path, const std::vector<NamedTensor>& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  std::string header = "{";
+  if (!metadata.empty()) {
+    header += R"("__metadata__":{)";
+    for (const auto& [key, text] : metadata) {
+      if (header.back() != '{') header += ",";
+      header += json_text(path, key) + ":" + json_text(path, text);
+    }
+    header += "}";
+  }
+  std::set<std::string_view> names;
+  int64_t end = 0;
+  for (const NamedTensor& named : tensors) {
+    const std::string sentence = "cannot write " + path + ": ";
+    if (named.tensor.empty())
+      throw Error(sentence + "the tensor " + in_quotes(named.name) + " holds no numbers");
+    if (named.name == "__metadata__") throw Error(sentence + "no tensor may have the name '__metadata__'");
+    if (!names.insert(named.name).second)
+      throw Error(sentence + "two tensors have the name " + in_quotes(named.name));
+    const int64_t begin = end;
+    end += named.tensor.count() * static_cast<int64_t>(sizeof(float));
+    if (header.size() > 1) header += ",";
+    header += header_entry(path, named, begin, end);
+  }
+  header += "}";
+  header.append((8 - header.size() % 8) % 8, ' ');  // so that the data are aligned
+  return header;
+}
+
+}  // namespace
+
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  const std::string header = header_of(path, tensors, metadata);
+  const uint64_t length = header.size();
+  FileWriter file(path);
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(header);
+  for (const NamedTensor& named : tensors) file.write(std::as_bytes(named.tensor.values()));
+  file.commit();
+}
+
+}  // namespace cutaway
