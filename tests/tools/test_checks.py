@@ -1,0 +1,79 @@
+"""tools/check_layers and tools/check_docs: each rule is broken once in a small tree, and must be noticed."""
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+TOOLS = pathlib.Path(__file__).resolve().parent.parent.parent / "tools"
+
+
+def run(tool, files):
+    """(exit code, output) of a tool on a tree of {path: text}."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path, text in files.items():
+            file = pathlib.Path(folder, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        done = subprocess.run([TOOLS / tool, folder], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+
+class Layers(unittest.TestCase):
+    def check(self, path, include, allowed):
+        code, output = run("check_layers", {path: f"// first line\n#include {include}\n"})
+        self.assertEqual(code, 0 if allowed else 1, output)
+        if not allowed:
+            self.assertIn(f"{path}:2: ", output)
+
+    def test_allowed(self):
+        for path, include in [("nn/a.h", '"tensor/ops.h"'), ("models/a.h", '"samplers/b.h"'), ("apps/a.cpp", '"models/b.h"'),
+                              ("tensor/ops.cpp", '"tensor/ref/ops.h"'), ("tensor/eigen/a.cpp", "<Eigen/Dense>"),
+                              ("tensor/png.cpp", "<stb_image.h>"), ("tests/tensor/a.cpp", '"tensor/fast/ops.h"'),
+                              ("tensor/a.h", "<vector>")]:
+            self.check(path, include, allowed=True)
+
+    def test_against_the_rules(self):
+        for path, include in [("tensor/a.h", '"nn/b.h"'), ("nn/a.h", '"models/b.h"'), ("samplers/a.h", '"nn/b.h"'),
+                              ("nn/a.h", '"samplers/b.h"'), ("samplers/a.cpp", '"models/b.h"'), ("models/a.cpp", '"apps/b.h"'),
+                              ("nn/a.cpp", '"tensor/fast/ops.h"'), ("tensor/a.h", '"tensor/ref/ops.h"'),
+                              ("tensor/fast/a.cpp", '"tensor/ref/ops.h"'), ("tensor/ref/a.cpp", "<Eigen/Dense>"),
+                              ("apps/a.cpp", "<stb_image.h>"), ("apps/a.cpp", '"stb/stb_image_write.h"'),
+                              ("nn/a.h", "<tensor/ops.h>"), ("nn/a.h", '"linear.h"'), ("nn/a.h", '"../tensor/ops.h"'),
+                              ("tensor/a.h", '"tests/check.h"')]:
+            self.check(path, include, allowed=False)
+
+    def test_empty_tree(self):
+        self.assertEqual(run("check_layers", {"README.md": "no code"})[0], 1)
+
+
+class Docs(unittest.TestCase):
+    PAGE = "docs/a.md"
+    FILES = {"nn/b.h": "struct ResBlock {};  // Doc: docs/a.md\n", "docs/c.md": "# A heading, with `code`\n## Twice\n## Twice\n"}
+
+    def check(self, line, leads_somewhere):
+        code, output = run("check_docs", {**self.FILES, self.PAGE: f"# Page\n{line}\n"})
+        self.assertEqual(code, 0 if leads_somewhere else 1, line + "\n" + output)
+        if not leads_somewhere:
+            self.assertIn(f"{self.PAGE}:2: ", output)
+
+    def test_leads_somewhere(self):
+        for line in ["[c](c.md)", "[c](c.md#a-heading-with-code)", "[c](c.md#twice-1)", "[top](#page)", "[b](../nn/b.h)",
+                     "[web](https://example.org/x)", "`nn/b.h`", "`nn/b.h#ResBlock`", "`docs/c.md`", "`[x](y.md)`"]:
+            self.check(line, leads_somewhere=True)
+
+    def test_leads_nowhere(self):
+        for line in ["[c](d.md)", "[c](c.md#no-such-heading)", "[top](#elsewhere)", "![picture](d.png)", "`nn/d.h`",
+                     "`nn/b.h#ResBlocks`", "`nn/b.h#Res`", "[b](nn/b.h)"]:
+            self.check(line, leads_somewhere=False)
+
+    def test_fenced_code_is_left_alone(self):
+        self.assertEqual(run("check_docs", {self.PAGE: "```\n[c](d.md) `nn/d.h`\n```\n"})[0], 0)
+
+    def test_header_without_its_page(self):
+        code, output = run("check_docs", {"nn/b.h": "// \"Box\" in the picture.   Doc: docs/gone.md\n"})
+        self.assertEqual(code, 1)
+        self.assertIn("nn/b.h:1: docs/gone.md does not exist", output)
+
+
+if __name__ == "__main__":
+    unittest.main()
