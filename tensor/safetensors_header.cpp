@@ -15,13 +15,8 @@ namespace {
 
 using nlohmann::json;
 
-// The format's own limit. The others are ours: far above any real file, they keep the memory that a hostile
-// header can claim near the size of the file.
-constexpr uint64_t longest_header = 100'000'000;
+namespace limits = safetensors_limits;
 constexpr size_t longest_piece = 16 << 20;  // of one string, number or run of white space
-constexpr size_t longest_name = 4096;
-constexpr size_t most_tensors = 100'000;
-constexpr size_t most_extents = 32;
 
 std::string start_of_sentence(const std::string& path) {
   return path + " is not a usable safetensors file: ";
@@ -91,8 +86,8 @@ class HeaderReader : public nlohmann::json_sax<json> {
 
   bool number_unsigned(uint64_t number) override {
     if (place_ == Place::shape) {
-      if (tensor_.shape.size() == most_extents) {
-        fail(entry_text() + " has more than " + std::to_string(most_extents) + " extents");
+      if (tensor_.shape.size() == limits::extents) {
+        fail(entry_text() + " has more than " + std::to_string(limits::extents) + " extents");
       }
       if (number > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
         fail(entry_text() + " has the extent " + std::to_string(number) + ", which is too large");
@@ -155,10 +150,10 @@ class HeaderReader : public nlohmann::json_sax<json> {
     if (name == "__metadata__") {
       if (has_metadata_) fail("it has two entries __metadata__");
       has_metadata_ = true;
-    } else if (header_.tensors.size() == most_tensors) {
-      fail("it has more than " + std::to_string(most_tensors) + " tensors");
-    } else if (name.size() > longest_name) {
-      fail("a name is longer than " + std::to_string(longest_name) + " bytes: " + in_quotes(name));
+    } else if (header_.tensors.size() == limits::tensors) {
+      fail("it has more than " + std::to_string(limits::tensors) + " tensors");
+    } else if (name.size() > limits::name) {
+      fail("a name is longer than " + std::to_string(limits::name) + " bytes: " + in_quotes(name));
     }
     entry_ = std::move(name);
     tensor_ = {};
@@ -264,10 +259,10 @@ std::string_view header_text(const std::string& path, std::string_view file) {
   }
   uint64_t length = 0;
   std::memcpy(&length, file.data(), sizeof length);
-  if (length > longest_header || length > file.size() - 8) {
+  if (length > limits::header || length > file.size() - 8) {
     throw Error(sentence + "its first 8 bytes promise a header of " + std::to_string(length) +
                 " bytes, but " +
-                (length > longest_header ? "the format allows only " + std::to_string(longest_header)
+                (length > limits::header ? "the format allows only " + std::to_string(limits::header)
                                          : "only " + std::to_string(file.size() - 8) + " follow") +
                 hint(file));
   }

@@ -11,6 +11,15 @@
 
 namespace cutaway {
 
+// The format's own limit on the header's length, and ours: far above any real file, they keep the memory that
+// a hostile header can claim near the size of the file.
+namespace safetensors_limits {
+constexpr uint64_t header = 100'000'000;
+constexpr size_t name = 4096;
+constexpr size_t tensors = 100'000;
+constexpr size_t extents = 32;
+}  // namespace safetensors_limits
+
 struct SafetensorsHeader {
   std::vector<StoredTensor> tensors;  // in the order of their data, their bytes set
   std::map<std::string, std::string> metadata;

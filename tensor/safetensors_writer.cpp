@@ -5,6 +5,7 @@
 #include "tensor/error.h"
 #include "tensor/file_writer.h"
 #include "tensor/safetensors.h"
+#include "tensor/safetensors_header.h"
 #include "tensor/text.h"
 
 namespace cutaway {
@@ -38,8 +39,12 @@ std::string header_of(const std::string& path, const std::vector<NamedTensor>& t
   }
   std::set<std::string_view> names;
   int64_t end = 0;
+  const std::string sentence = "cannot write " + path + ": ";
   for (const NamedTensor& named : tensors) {
-    const std::string sentence = "cannot write " + path + ": ";
+    if (named.name.size() > safetensors_limits::name) {
+      throw Error(sentence + "the name " + in_quotes(named.name) + " is longer than " +
+                  std::to_string(safetensors_limits::name) + " bytes");
+    }
     if (named.tensor.empty())
       throw Error(sentence + "the tensor " + in_quotes(named.name) + " holds no numbers");
     if (named.name == "__metadata__") throw Error(sentence + "no tensor may have the name '__metadata__'");
@@ -51,6 +56,10 @@ std::string header_of(const std::string& path, const std::vector<NamedTensor>& t
     header += header_entry(path, named, begin, end);
   }
   header += "}";
+  if (tensors.size() > safetensors_limits::tensors || header.size() + 8 > safetensors_limits::header) {
+    throw Error(sentence + std::to_string(tensors.size()) + " tensors with a header of " +
+                std::to_string(header.size()) + " bytes are more than such a file can describe");
+  }
   header.append((8 - header.size() % 8) % 8, ' ');  // so that the data are aligned
   return header;
 }

@@ -1,0 +1,80 @@
+#include "tensor/json.h"
+
+#include <algorithm>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include "tensor/error.h"
+#include "tensor/mapped_file.h"
+#include "tensor/text.h"
+
+namespace cutaway {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t largest_file = 32 << 20;  // a parsed tree can be twenty times larger
+constexpr int deepest = 64;
+
+std::string line_of(std::string_view text, size_t byte) {
+  const auto lines = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(byte), '\n');
+  return "line " + std::to_string(lines + 1) + ", byte " + std::to_string(byte + 1);
+}
+
+// Called by the parser for each piece. Throws Error when the nesting is too deep or a key comes again.
+class StructureCheck {
+ public:
+  explicit StructureCheck(const std::string& path) : path_(path) {}
+
+  bool operator()(int depth, json::parse_event_t event, json& piece) {
+    const bool opens =
+        event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
+    if (opens && depth >= deepest) {
+      throw Error("the file " + path_ + " is nested deeper than " + std::to_string(deepest));
+    }
+    if (event == json::parse_event_t::object_start) keys_.emplace_back();
+    if (event == json::parse_event_t::object_end) keys_.pop_back();
+    if (event == json::parse_event_t::key && !keys_.back().insert(piece.get<std::string>()).second) {
+      throw Error("the file " + path_ + " has the key " + in_quotes(piece.get<std::string>()) +
+                  " twice in one object");
+    }
+    return true;  // keep the piece
+  }
+
+ private:
+  const std::string& path_;
+  std::vector<std::set<std::string>> keys_;  // of the objects that are open
+};
+
+}  // namespace
+
+json read_json_file(const std::string& path) {
+  const auto file = MappedFile::open(path);
+  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  if (text.size() > largest_file) {
+    throw Error("the file " + path + " has " + std::to_string(text.size()) +
+                " bytes, and JSON files are read up to " + std::to_string(largest_file));
+  }
+  // The parser takes a zero byte for the end, so that what follows would go unseen.
+  if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    throw Error("the file " + path + " is not valid JSON: it has a zero byte at " + line_of(text, zero));
+  }
+  try {
+    StructureCheck check(path);
+    return json::parse(text.begin(), text.end(), std::ref(check));
+  } catch (const json::parse_error& error) {
+    const std::string_view what =
+        error.what();  // "[json.exception...] parse error at line 1, column 2: what is wrong"
+    const size_t colon = what.find(": ");
+    const size_t byte = std::min(text.size(), error.byte) - (error.byte > 0 ? 1 : 0);
+    throw Error("the file " + path + " is not valid JSON at " + line_of(text, byte) + ": " +
+                in_quotes(colon == std::string_view::npos ? what : what.substr(colon + 2)));
+  } catch (const json::exception& error) {
+    throw Error("the file " + path + " cannot be read as JSON: " + in_quotes(error.what()));
+  }
+}
+
+}  // namespace cutaway
