@@ -1,4 +1,5 @@
-// `cutaway bench`: how long a network takes at full size, with weights from the formula.   Doc: docs/performance.md
+// `cutaway bench`: how long a network takes at full size, with weights from the formula.   Doc:
+// docs/performance.md
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -122,12 +123,13 @@ void bench(const BenchArguments& arguments) {
     return;
   }
   std::printf("%s at %lld, batch %lld, %d threads, %s, %s\n", arguments.network.c_str(),
-              static_cast<long long>(arguments.size), static_cast<long long>(arguments.batch), current_threads(),
-              to_string(current_isa()), chosen_backend().c_str());
-  std::printf("median %.3f s   min %.3f   max %.3f   over %d runs\n", timing.median(), timing.min(), timing.max(),
-              arguments.repeat);
-  std::printf("%.0f GFLOP, %.0f GFLOP/s   peak memory %.2f GB, tensors %.2f GB at once\n", timing.flop / 1e9, gflops,
-              static_cast<double>(peak_bytes_of_process()) / 1e9, static_cast<double>(memory_use().peak_bytes) / 1e9);
+              static_cast<long long>(arguments.size), static_cast<long long>(arguments.batch),
+              current_threads(), to_string(current_isa()), chosen_backend().c_str());
+  std::printf("median %.3f s   min %.3f   max %.3f   over %d runs\n", timing.median(), timing.min(),
+              timing.max(), arguments.repeat);
+  std::printf("%.0f GFLOP, %.0f GFLOP/s   peak memory %.2f GB, tensors %.2f GB at once\n", timing.flop / 1e9,
+              gflops, static_cast<double>(peak_bytes_of_process()) / 1e9,
+              static_cast<double>(memory_use().peak_bytes) / 1e9);
 }
 
 }  // namespace
@@ -141,11 +143,15 @@ void add_bench_command(CLI::App& program, int&) {
   command.add_option("--size", arguments->size, "Width and height of the picture in pixels")
       ->check(CLI::Range(64, 2048))
       ->capture_default_str();
-  command.add_option("--batch", arguments->batch, "Pictures at once")->check(CLI::Range(1, 64))->capture_default_str();
+  command.add_option("--batch", arguments->batch, "Pictures at once")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   command.add_option("--repeat", arguments->repeat, "Timed calls after one to warm up")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command.add_option("--as", arguments->as, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+  command.add_option("--as", arguments->as, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
   add_run_options(command, arguments->run);
   command.callback([arguments] { bench(*arguments); });
 }

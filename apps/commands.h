@@ -22,8 +22,8 @@ struct RunOptions {
   int threads = 0;
 };
 void add_run_options(CLI::App& command, RunOptions& options);
-/// Puts them into effect; what is not given comes from CUTAWAY_BACKEND, CUTAWAY_ISA and CUTAWAY_THREADS, or stays at
-/// the best this machine has.
+/// Puts them into effect; what is not given comes from CUTAWAY_BACKEND, CUTAWAY_ISA and CUTAWAY_THREADS, or
+/// stays at the best this machine has.
 void apply(const RunOptions& options);
 
 /// "cutaway 0.1.0, Release, g++ 12.2.0, instruction sets ..."

@@ -19,7 +19,8 @@ std::string version_text() {
   return std::string("cutaway ") + CUTAWAY_VERSION + "\nbuild type        " + CUTAWAY_BUILD_TYPE +
          "\ncompiler          " + compiler + "\ninstruction sets  generic, avx2, avx512 compiled in; " +
          to_string(current_isa()) + " in use (best of this processor: " + to_string(best_isa()) +
-         ")\nthreads           " + std::to_string(current_threads()) + "\nbackend           " + chosen_backend();
+         ")\nthreads           " + std::to_string(current_threads()) + "\nbackend           " +
+         chosen_backend();
 }
 
 namespace {
@@ -35,10 +36,13 @@ int run(int argc, char** argv) {
   program.require_subcommand(1);
   program.fallthrough();
   program.get_formatter()->column_width(34);
-  program.set_version_flag("--version", [] {
-    apply({});  // what the environment chooses counts
-    return version_text();
-  }, "Print version, build type, compiler, instruction sets and threads");
+  program.set_version_flag(
+      "--version",
+      [] {
+        apply({});  // what the environment chooses counts
+        return version_text();
+      },
+      "Print version, build type, compiler, instruction sets and threads");
   program.failure_message(CLI::FailureMessage::simple);
 
   int exit_code = exit_ok;

@@ -10,8 +10,9 @@ namespace cutaway {
 Tensor CLIPTextEmbeddings::operator()(const TokenIds& ids) const {
   Scope scope(path);
   if (ids.length > position_embedding.weight.shape[0]) {
-    throw Error("at " + path + " a text of " + std::to_string(ids.length) + " tokens was given, but there are only " +
-                std::to_string(position_embedding.weight.shape[0]) + " positions; shorten it or cut it into pieces");
+    throw Error(
+        "at " + path + " a text of " + std::to_string(ids.length) + " tokens was given, but there are only " +
+        std::to_string(position_embedding.weight.shape[0]) + " positions; shorten it or cut it into pieces");
   }
   TokenIds places{1, ids.length, std::vector<int64_t>(static_cast<size_t>(ids.length))};
   std::iota(places.ids.begin(), places.ids.end(), 0);
@@ -23,8 +24,8 @@ Tensor CLIPTextEmbeddings::operator()(const TokenIds& ids) const {
 
 CLIPEncoder::CLIPEncoder(const ClipTextConfig& config) {
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    layers.emplace_back(config.hidden_size, config.num_attention_heads, config.intermediate_size, config.hidden_act,
-                        config.layer_norm_eps);
+    layers.emplace_back(config.hidden_size, config.num_attention_heads, config.intermediate_size,
+                        config.hidden_act, config.layer_norm_eps);
   }
 }
 

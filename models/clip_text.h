@@ -1,4 +1,5 @@
-// CLIP's text encoder: the prompt's tokens become the context of the UNet's cross-attention.   Doc: docs/clip.md
+// CLIP's text encoder: the prompt's tokens become the context of the UNet's cross-attention.   Doc:
+// docs/clip.md
 #pragma once
 
 #include <vector>
@@ -8,8 +9,8 @@
 
 namespace cutaway {
 
-/// The sizes of a text encoder; config.json of a model folder's text_encoder/ has them. The defaults are those of
-/// SD 1.x (openai/clip-vit-large-patch14).
+/// The sizes of a text encoder; config.json of a model folder's text_encoder/ has them. The defaults are
+/// those of SD 1.x (openai/clip-vit-large-patch14).
 struct ClipTextConfig {
   int64_t vocab_size = 49408;
   int64_t hidden_size = 768;
@@ -88,8 +89,8 @@ struct CLIPTextModel : Module {
   Tensor operator()(const TokenIds& ids, int64_t clip_skip = 1) const;
 };
 
-/// The one row of `last_hidden_state` that stands for the whole text: where the end token is, found as the first
-/// place of the largest id. [N, T, C] -> [N, C]
+/// The one row of `last_hidden_state` that stands for the whole text: where the end token is, found as the
+/// first place of the largest id. [N, T, C] -> [N, C]
 Tensor pooled(const Tensor& last_hidden_state, const TokenIds& ids);
 
 }  // namespace cutaway

@@ -72,10 +72,12 @@ class Config {
     return list;
   }
 
-  // A key that would change the network in a way this code does not know: refuse rather than draw wrong pictures.
+  // A key that would change the network in a way this code does not know: refuse rather than draw wrong
+  // pictures.
   void must_be(const char* key, const json& only) const {
     if (has(key) && values_.at(key) != only) {
-      refuse(key, "must be " + only.dump() + " or left out: other values are not part of Stable Diffusion 1.x");
+      refuse(key,
+             "must be " + only.dump() + " or left out: other values are not part of Stable Diffusion 1.x");
     }
   }
   void must_be_absent(const char* key) const {
@@ -99,7 +101,8 @@ class Config {
 
   int64_t checked_integer(const char* key, const json& value, int64_t low, int64_t high) const {
     const bool in_range = value.is_number_integer() && value >= low && value <= high;
-    if (!in_range) refuse(key, "must be a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+    if (!in_range)
+      refuse(key, "must be a whole number from " + std::to_string(low) + " to " + std::to_string(high));
     return value.get<int64_t>();
   }
 
@@ -107,10 +110,11 @@ class Config {
   std::string where_;
 };
 
-void channels_must_divide(const Config& config, const char* key, const std::vector<int64_t>& channels, int64_t by,
-                          const std::string& what) {
+void channels_must_divide(const Config& config, const char* key, const std::vector<int64_t>& channels,
+                          int64_t by, const std::string& what) {
   for (const int64_t count : channels) {
-    if (count % by != 0) config.refuse(key, "each must be a multiple of the " + std::to_string(by) + " " + what);
+    if (count % by != 0)
+      config.refuse(key, "each must be a multiple of the " + std::to_string(by) + " " + what);
   }
 }
 
@@ -144,12 +148,15 @@ UNetConfig unet_config(const json& values, const std::string& where) {
   unet.time.freq_shift = config.number("freq_shift", 0, 0, 1);
 
   const size_t levels = unet.block_out_channels.size();
-  const std::vector<std::string> down = config.texts(
-      "down_block_types", {"CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"});
+  const std::vector<std::string> down =
+      config.texts("down_block_types",
+                   {"CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"});
   const std::vector<std::string> up = config.texts(
       "up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"});
-  if (down.size() != levels) config.refuse("down_block_types", "must have one entry for each of block_out_channels");
-  if (up.size() != levels) config.refuse("up_block_types", "must have one entry for each of block_out_channels");
+  if (down.size() != levels)
+    config.refuse("down_block_types", "must have one entry for each of block_out_channels");
+  if (up.size() != levels)
+    config.refuse("up_block_types", "must have one entry for each of block_out_channels");
   unet.attends.clear();
   for (size_t i = 0; i < levels; ++i) {
     if (!is_one_of(down[i], "CrossAttnDownBlock2D", "DownBlock2D")) {
@@ -157,15 +164,18 @@ UNetConfig unet_config(const json& values, const std::string& where) {
     }
     unet.attends.push_back(down[i] == "CrossAttnDownBlock2D");
     if (up[levels - 1 - i] != (unet.attends[i] ? "CrossAttnUpBlock2D" : "UpBlock2D")) {
-      config.refuse("up_block_types", "must mirror down_block_types: CrossAttnUpBlock2D where the level has "
-                                      "Transformers, else UpBlock2D");
+      config.refuse("up_block_types",
+                    "must mirror down_block_types: CrossAttnUpBlock2D where the level has "
+                    "Transformers, else UpBlock2D");
     }
   }
   unet.heads = heads_of(config, values, levels);
 
-  channels_must_divide(config, "block_out_channels", unet.block_out_channels, unet.norm_num_groups, "norm_num_groups");
+  channels_must_divide(config, "block_out_channels", unet.block_out_channels, unet.norm_num_groups,
+                       "norm_num_groups");
   for (size_t i = 0; i < levels; ++i) {
-    channels_must_divide(config, "block_out_channels", {unet.block_out_channels[i]}, unet.heads[i], "attention heads");
+    channels_must_divide(config, "block_out_channels", {unet.block_out_channels[i]}, unet.heads[i],
+                         "attention heads");
   }
   if (unet.block_out_channels.front() % 2 != 0) {
     config.refuse("block_out_channels", "the first must be even: it is also the number of time waves");
@@ -183,9 +193,9 @@ UNetConfig unet_config(const json& values, const std::string& where) {
   config.must_be("time_embedding_type", "positional");
   config.must_be("conv_in_kernel", 3);
   config.must_be("conv_out_kernel", 3);
-  for (const char* key : {"class_embed_type", "addition_embed_type", "encoder_hid_dim", "encoder_hid_dim_type",
-                          "num_class_embeds", "time_cond_proj_dim", "time_embedding_dim", "time_embedding_act_fn",
-                          "timestep_post_act"}) {
+  for (const char* key : {"class_embed_type", "addition_embed_type", "encoder_hid_dim",
+                          "encoder_hid_dim_type", "num_class_embeds", "time_cond_proj_dim",
+                          "time_embedding_dim", "time_embedding_act_fn", "timestep_post_act"}) {
     config.must_be_absent(key);
   }
   return unet;
@@ -216,7 +226,8 @@ VaeConfig vae_config(const json& values, const std::string& where) {
       config.refuse(key, "must have one entry for each of block_out_channels");
     }
   }
-  channels_must_divide(config, "block_out_channels", vae.block_out_channels, vae.norm_num_groups, "norm_num_groups");
+  channels_must_divide(config, "block_out_channels", vae.block_out_channels, vae.norm_num_groups,
+                       "norm_num_groups");
   config.must_be("act_fn", "silu");
   config.must_be("mid_block_add_attention", true);
   config.must_be("use_quant_conv", true);
@@ -237,7 +248,8 @@ ClipTextConfig clip_text_config(const json& values, const std::string& where) {
   clip.max_position_embeddings = config.integer("max_position_embeddings", clip.max_position_embeddings, 3);
   clip.layer_norm_eps = config.number("layer_norm_eps", clip.layer_norm_eps, 0, 1);
   const std::string act = config.text("hidden_act", "quick_gelu");
-  if (!is_one_of(act, "quick_gelu", "gelu")) config.refuse("hidden_act", "only quick_gelu and gelu are known");
+  if (!is_one_of(act, "quick_gelu", "gelu"))
+    config.refuse("hidden_act", "only quick_gelu and gelu are known");
   clip.hidden_act = act == "gelu" ? Activation::gelu : Activation::quick_gelu;
   if (clip.hidden_size % clip.num_attention_heads != 0) {
     config.refuse("hidden_size", "must be a multiple of num_attention_heads");

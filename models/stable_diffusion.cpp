@@ -16,9 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// ---- Loading -----------------------------------------------------------------------------------------------------
+// ---- Loading
+// -----------------------------------------------------------------------------------------------------
 
-// The file of weights in a part's folder: diffusers' name for networks of its own, transformers' for the text encoder.
+// The file of weights in a part's folder: diffusers' name for networks of its own, transformers' for the text
+// encoder.
 std::string weights_in(const std::string& folder) {
   for (const char* name : {"diffusion_pytorch_model.safetensors", "model.safetensors"}) {
     const std::string path = folder + "/" + name;
@@ -32,12 +34,14 @@ void must_be_a_model_folder(const std::string& folder) {
   std::error_code ignored;
   if (!fs::exists(folder, ignored)) throw Error("there is no model folder " + folder);
   if (!fs::is_directory(folder, ignored)) {
-    throw Error(folder + " is not a folder; a model is a folder with tokenizer/, text_encoder/, unet/, vae/ and "
-                         "scheduler/ in it");
+    throw Error(folder +
+                " is not a folder; a model is a folder with tokenizer/, text_encoder/, unet/, vae/ and "
+                "scheduler/ in it");
   }
   for (const char* part : {"tokenizer", "text_encoder", "unet", "vae", "scheduler"}) {
     if (!fs::is_directory(folder + "/" + part, ignored)) {
-      throw Error("the model folder " + folder + " has no " + part + "/ in it; a model is a folder with tokenizer/, "
+      throw Error("the model folder " + folder + " has no " + part +
+                  "/ in it; a model is a folder with tokenizer/, "
                   "text_encoder/, unet/, vae/ and scheduler/");
     }
   }
@@ -52,24 +56,26 @@ void must_fit_together(const StableDiffusion& model, const std::string& folder) 
   }
   if (model.tokenizer.context_length() > model.text_encoder.config.max_position_embeddings) {
     throw Error("in " + folder + " the tokenizer makes texts of " + number(model.tokenizer.context_length()) +
-                " tokens, but the text encoder takes " + number(model.text_encoder.config.max_position_embeddings) +
+                " tokens, but the text encoder takes " +
+                number(model.text_encoder.config.max_position_embeddings) +
                 ": they belong to different models");
   }
   if (model.text_encoder.config.hidden_size != model.unet.config.cross_attention_dim) {
-    throw Error("in " + folder + " the text encoder gives tokens " + number(model.text_encoder.config.hidden_size) +
-                " wide, but the UNet takes " + number(model.unet.config.cross_attention_dim) +
-                ": they belong to different models");
+    throw Error("in " + folder + " the text encoder gives tokens " +
+                number(model.text_encoder.config.hidden_size) + " wide, but the UNet takes " +
+                number(model.unet.config.cross_attention_dim) + ": they belong to different models");
   }
   if (model.unet.config.in_channels != model.vae.config.latent_channels ||
       model.unet.config.out_channels != model.vae.config.latent_channels) {
-    throw Error("in " + folder + " the UNet takes " + number(model.unet.config.in_channels) + " channels and gives " +
-                number(model.unet.config.out_channels) + ", but the VAE's latents have " +
-                number(model.vae.config.latent_channels) +
+    throw Error("in " + folder + " the UNet takes " + number(model.unet.config.in_channels) +
+                " channels and gives " + number(model.unet.config.out_channels) +
+                ", but the VAE's latents have " + number(model.vae.config.latent_channels) +
                 (model.unet.config.in_channels == 9 ? "; 9 channels are an inpainting model" : ""));
   }
 }
 
-// ---- Generating --------------------------------------------------------------------------------------------------
+// ---- Generating
+// --------------------------------------------------------------------------------------------------
 
 // One stream of noise for each picture, so that picture i of a batch is the one that seed + i gives alone.
 class BatchNoise {
@@ -95,9 +101,9 @@ Tensor repeated(const Tensor& item, int64_t times) {
 void must_be_multiple(const char* name, int64_t pixels, int64_t by) {
   if (pixels % by == 0) return;
   const int64_t below = pixels / by * by;
-  throw Error(std::string("the ") + name + " is " + std::to_string(pixels) + " pixels, but must be a multiple of " +
-              std::to_string(by) + ": take " + (below > 0 ? std::to_string(below) + " or " : "") +
-              std::to_string(below + by));
+  throw Error(std::string("the ") + name + " is " + std::to_string(pixels) +
+              " pixels, but must be a multiple of " + std::to_string(by) + ": take " +
+              (below > 0 ? std::to_string(below) + " or " : "") + std::to_string(below + by));
 }
 
 }  // namespace
@@ -113,17 +119,19 @@ StableDiffusion StableDiffusion::load(const std::string& folder) {
 
   StableDiffusion model{
       .tokenizer = Tokenizer::load(folder + "/tokenizer"),
-      .text_encoder =
-          CLIPTextModel(clip_text_config(json("text_encoder/config.json"), folder + "/text_encoder/config.json")),
+      .text_encoder = CLIPTextModel(
+          clip_text_config(json("text_encoder/config.json"), folder + "/text_encoder/config.json")),
       .unet = UNet(unet_config(unet_sizes, unet_json)),
       .vae = AutoencoderKL(vae_config(json("vae/config.json"), folder + "/vae/config.json")),
-      .scheduler = scheduler_config(json("scheduler/scheduler_config.json"), folder + "/scheduler/scheduler_config.json"),
+      .scheduler = scheduler_config(json("scheduler/scheduler_config.json"),
+                                    folder + "/scheduler/scheduler_config.json"),
       .sample_size = sample_size_of(unet_sizes, unet_json),
   };
   must_fit_together(model, folder);
 
   // A buffer 0, 1, 2, ... that older files carry along.
-  load_weights(model.text_encoder, "text_encoder", source("text_encoder"), {"text_model.embeddings.position_ids"});
+  load_weights(model.text_encoder, "text_encoder", source("text_encoder"),
+               {"text_model.embeddings.position_ids"});
   load_weights(model.unet, "unet", source("unet"));
   load_weights(model.vae, "vae", source("vae"));
   return model;
@@ -143,10 +151,11 @@ GenerateOptions StableDiffusion::checked(GenerateOptions options) const {
   const int64_t scale = vae.config.scale();
   if (options.width == 0) options.width = sample_size * scale;
   if (options.height == 0) options.height = sample_size * scale;
-  for (const auto& [name, pixels] : {std::pair{"width", options.width}, std::pair{"height", options.height}}) {
+  for (const auto& [name, pixels] :
+       {std::pair{"width", options.width}, std::pair{"height", options.height}}) {
     if (pixels < scale || pixels > 8192) {
-      throw Error(std::string("the ") + name + " is " + std::to_string(pixels) + " pixels, but must be from " +
-                  std::to_string(scale) + " to 8192");
+      throw Error(std::string("the ") + name + " is " + std::to_string(pixels) +
+                  " pixels, but must be from " + std::to_string(scale) + " to 8192");
     }
     must_be_multiple(name, pixels, scale);
   }
@@ -161,7 +170,8 @@ GenerateOptions StableDiffusion::checked(GenerateOptions options) const {
     throw Error("the guidance scale (cfg) must be a number from -1000 to 1000; 1 to 15 is usual");
   }
   if (!(options.eta >= 0 && options.eta <= 1)) throw Error("eta must be a number from 0 to 1");
-  const Shape needed{options.batch, vae.config.latent_channels, options.height / scale, options.width / scale};
+  const Shape needed{options.batch, vae.config.latent_channels, options.height / scale,
+                     options.width / scale};
   if (options.start && options.start->shape() != needed) {
     throw Error("the latents to start from are " + to_string(options.start->shape()) + ", but must be " +
                 to_string(needed) + " for " + std::to_string(options.batch) + " picture(s) of " +
@@ -180,7 +190,8 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
 
   // Classifier-free guidance (Ho & Salimans 2022): two predictions, and away from the one without the prompt.
   const Model predict = [&](const Tensor& x, float t) {
-    if (options.guidance_scale == 1) return unet(x, std::vector<float>(static_cast<size_t>(batch), t), prompt);
+    if (options.guidance_scale == 1)
+      return unet(x, std::vector<float>(static_cast<size_t>(batch), t), prompt);
     const std::vector<float> times(static_cast<size_t>(2 * batch), t);
     const Tensor y = unet(concat({x, x}, 0), times, both);
     return guided(slice(y, 0, 0, batch), slice(y, 0, batch, 2 * batch), options.guidance_scale);

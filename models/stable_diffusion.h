@@ -26,7 +26,7 @@ struct GenerateOptions {
   uint64_t seed = 0;            // picture i of the batch uses seed + i
   int64_t batch = 1;
   int64_t width = 0, height = 0;  // in pixels; 0 is the size the model was trained at
-  std::optional<Tensor> start;    // [batch, 4, height / 8, width / 8] noise to start from instead of the seed's
+  std::optional<Tensor> start;  // [batch, 4, height / 8, width / 8] noise to start from instead of the seed's
 };
 
 /// A run as it goes on. All functions may be left out.
@@ -42,7 +42,8 @@ struct GenerateResult {
   Tensor picture;  // [batch, 3, 8 h, 8 w], about -1 to 1, not clamped
 };
 
-/// Rombach et al. 2022. A model folder in diffusers layout: tokenizer/, text_encoder/, unet/, vae/, scheduler/.
+/// Rombach et al. 2022. A model folder in diffusers layout: tokenizer/, text_encoder/, unet/, vae/,
+/// scheduler/.
 struct StableDiffusion {
   Tokenizer tokenizer;
   CLIPTextModel text_encoder;
@@ -55,9 +56,11 @@ struct StableDiffusion {
   static StableDiffusion load(const std::string& folder);
 
   /// The prompt as the UNet's context: [1, T, width].
-  Tensor encode_prompt(const std::string& prompt, const std::function<void(const std::string&)>& warning) const;
+  Tensor encode_prompt(const std::string& prompt,
+                       const std::function<void(const std::string&)>& warning) const;
 
-  /// Throws Error for options that make no picture: 0 steps, sizes that do not divide, a guidance that is no number.
+  /// Throws Error for options that make no picture: 0 steps, sizes that do not divide, a guidance that is no
+  /// number.
   GenerateResult generate(const GenerateOptions& options, const GenerateEvents& events = {}) const;
 
  private:

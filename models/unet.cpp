@@ -4,14 +4,16 @@
 
 namespace cutaway {
 
-// ---- DownBlock ---------------------------------------------------------------------------------------------------
+// ---- DownBlock
+// ---------------------------------------------------------------------------------------------------
 
 DownBlock::DownBlock(int64_t in, int64_t out, int64_t time_dim, bool attends, int64_t heads, bool downsamples,
                      const UNetConfig& config) {
   for (int64_t i = 0; i < config.layers_per_block; ++i) {
     resnets.emplace_back(i == 0 ? in : out, out, time_dim, config.norm_num_groups, config.norm_eps);
     if (!attends) continue;
-    attentions.emplace_back(out, config.cross_attention_dim, heads, config.norm_num_groups, config.use_linear_projection);
+    attentions.emplace_back(out, config.cross_attention_dim, heads, config.norm_num_groups,
+                            config.use_linear_projection);
   }
   if (downsamples) downsampler.emplace(out);
 }
@@ -30,11 +32,13 @@ Tensor DownBlock::operator()(Tensor h, Tensor temb, Tensor prompt, std::vector<T
   return scope.out(h);
 }
 
-// ---- MidBlock ----------------------------------------------------------------------------------------------------
+// ---- MidBlock
+// ----------------------------------------------------------------------------------------------------
 
 MidBlock::MidBlock(int64_t channels, int64_t time_dim, int64_t heads, const UNetConfig& config)
     : resnet_0(channels, channels, time_dim, config.norm_num_groups, config.norm_eps),
-      attention(channels, config.cross_attention_dim, heads, config.norm_num_groups, config.use_linear_projection),
+      attention(channels, config.cross_attention_dim, heads, config.norm_num_groups,
+                config.use_linear_projection),
       resnet_1(channels, channels, time_dim, config.norm_num_groups, config.norm_eps) {}
 
 Tensor MidBlock::operator()(Tensor h, Tensor temb, Tensor prompt) const {
@@ -45,17 +49,19 @@ Tensor MidBlock::operator()(Tensor h, Tensor temb, Tensor prompt) const {
   return scope.out(h);
 }
 
-// ---- UpBlock -----------------------------------------------------------------------------------------------------
+// ---- UpBlock
+// -----------------------------------------------------------------------------------------------------
 
-UpBlock::UpBlock(int64_t below, int64_t skip, int64_t out, int64_t time_dim, bool attends, int64_t heads, bool upsamples,
-                 const UNetConfig& config) {
+UpBlock::UpBlock(int64_t below, int64_t skip, int64_t out, int64_t time_dim, bool attends, int64_t heads,
+                 bool upsamples, const UNetConfig& config) {
   const int64_t layers = config.layers_per_block + 1;  // one more than on the way down: conv_in's or the
   for (int64_t i = 0; i < layers; ++i) {               // downsampler's result is a skip connection too
     const int64_t from_below = i == 0 ? below : out;
     const int64_t from_skip = i == layers - 1 ? skip : out;
     resnets.emplace_back(from_below + from_skip, out, time_dim, config.norm_num_groups, config.norm_eps);
     if (!attends) continue;
-    attentions.emplace_back(out, config.cross_attention_dim, heads, config.norm_num_groups, config.use_linear_projection);
+    attentions.emplace_back(out, config.cross_attention_dim, heads, config.norm_num_groups,
+                            config.use_linear_projection);
   }
   if (upsamples) upsampler.emplace(out);
 }
@@ -63,7 +69,8 @@ UpBlock::UpBlock(int64_t below, int64_t skip, int64_t out, int64_t time_dim, boo
 Tensor UpBlock::operator()(Tensor h, Tensor temb, Tensor prompt, std::vector<Tensor>& skips) const {
   Scope scope(path, h, temb, prompt);
   for (size_t i = 0; i < resnets.size(); ++i) {
-    if (skips.empty()) throw Error("at " + path + " there is no skip connection left; a UNet needs one for each ResBlock");
+    if (skips.empty())
+      throw Error("at " + path + " there is no skip connection left; a UNet needs one for each ResBlock");
     h = concat({h, skips.back()}, 1);
     skips.pop_back();
     h = resnets[i](h, temb);
@@ -74,13 +81,15 @@ Tensor UpBlock::operator()(Tensor h, Tensor temb, Tensor prompt, std::vector<Ten
   return scope.out(h);
 }
 
-// ---- UNet --------------------------------------------------------------------------------------------------------
+// ---- UNet
+// --------------------------------------------------------------------------------------------------------
 
 UNet::UNet(const UNetConfig& sizes)
     : config(sizes),
       time_embedding(sizes.block_out_channels.front(), 4 * sizes.block_out_channels.front()),
       conv_in(conv3x3(sizes.in_channels, sizes.block_out_channels.front())),
-      mid_block(sizes.block_out_channels.back(), 4 * sizes.block_out_channels.front(), sizes.heads.back(), sizes),
+      mid_block(sizes.block_out_channels.back(), 4 * sizes.block_out_channels.front(), sizes.heads.back(),
+                sizes),
       conv_norm_out(sizes.norm_num_groups, sizes.block_out_channels.front(), sizes.norm_eps),
       conv_out(conv3x3(sizes.block_out_channels.front(), sizes.out_channels)) {
   const std::vector<int64_t>& channels = config.block_out_channels;
@@ -88,18 +97,21 @@ UNet::UNet(const UNetConfig& sizes)
   const size_t levels = channels.size();
   for (size_t i = 0; i < levels; ++i) {
     const int64_t in = i == 0 ? channels.front() : channels[i - 1];
-    down_blocks.emplace_back(in, channels[i], time_dim, config.attends[i], config.heads[i], i + 1 < levels, config);
+    down_blocks.emplace_back(in, channels[i], time_dim, config.attends[i], config.heads[i], i + 1 < levels,
+                             config);
   }
   for (size_t i = levels; i-- > 0;) {  // the way up meets the levels in reverse
     const int64_t below = i + 1 < levels ? channels[i + 1] : channels.back();
     const int64_t skip = i > 0 ? channels[i - 1] : channels.front();
-    up_blocks.emplace_back(below, skip, channels[i], time_dim, config.attends[i], config.heads[i], i > 0, config);
+    up_blocks.emplace_back(below, skip, channels[i], time_dim, config.attends[i], config.heads[i], i > 0,
+                           config);
   }
 }
 
 Tensor UNet::operator()(Tensor sample, std::span<const float> t, Tensor prompt) const {
   Scope scope(path, sample, prompt);
-  const Tensor waves = scope("time_proj", timestep_embedding(t, config.block_out_channels.front(), config.time));
+  const Tensor waves =
+      scope("time_proj", timestep_embedding(t, config.block_out_channels.front(), config.time));
   const Tensor temb = time_embedding(waves);
 
   Tensor h = conv_in(sample);

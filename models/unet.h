@@ -45,7 +45,8 @@ struct DownBlock : Module {
     visit("downsamplers.0", downsampler);
   }
 
-  // h: [N, in, H, W]   temb: [N, time_dim]   prompt: [N, T, context]   ->   [N, out, H / 2, W / 2], skips grow
+  // h: [N, in, H, W]   temb: [N, time_dim]   prompt: [N, T, context]   ->   [N, out, H / 2, W / 2], skips
+  // grow
   Tensor operator()(Tensor h, Tensor temb, Tensor prompt, std::vector<Tensor>& skips) const;
 };
 
@@ -76,8 +77,8 @@ struct UpBlock : Module {
   std::optional<Upsample> upsampler;           // none in u4
 
   /// below: channels that come from the level below, skip: channels of the last skip (all others have `out`).
-  UpBlock(int64_t below, int64_t skip, int64_t out, int64_t time_dim, bool attends, int64_t heads, bool upsamples,
-          const UNetConfig& config);
+  UpBlock(int64_t below, int64_t skip, int64_t out, int64_t time_dim, bool attends, int64_t heads,
+          bool upsamples, const UNetConfig& config);
 
   template <class V>
   void each(V&& visit) {
@@ -92,8 +93,9 @@ struct UpBlock : Module {
   Tensor operator()(Tensor h, Tensor temb, Tensor prompt, std::vector<Tensor>& skips) const;
 };
 
-/// Ronneberger et al. 2015 (down, up, skips); Ho et al. 2020 (ResBlocks with a time step); Rombach et al. 2022
-/// (Transformers with a prompt). diffusers: UNet2DConditionModel, CompVis: UNetModel. 859,520,964 parameters in SD 1.5.
+/// Ronneberger et al. 2015 (down, up, skips); Ho et al. 2020 (ResBlocks with a time step); Rombach et al.
+/// 2022 (Transformers with a prompt). diffusers: UNet2DConditionModel, CompVis: UNetModel. 859,520,964
+/// parameters in SD 1.5.
 struct UNet : Module {
   UNetConfig config;
   TimeEmbedding time_embedding;

@@ -8,13 +8,15 @@ constexpr int64_t no_time_step = 0;
 
 std::vector<ResBlock> resnets_of(int64_t layers, int64_t in, int64_t out, int64_t groups) {
   std::vector<ResBlock> resnets;
-  for (int64_t i = 0; i < layers; ++i) resnets.emplace_back(i == 0 ? in : out, out, no_time_step, groups, vae_eps);
+  for (int64_t i = 0; i < layers; ++i)
+    resnets.emplace_back(i == 0 ? in : out, out, no_time_step, groups, vae_eps);
   return resnets;
 }
 
 }  // namespace
 
-// ---- The boxes of both halves --------------------------------------------------------------------------------------
+// ---- The boxes of both halves
+// --------------------------------------------------------------------------------------
 
 DownEncoderBlock::DownEncoderBlock(int64_t in, int64_t out, int64_t layers, bool downsamples, int64_t groups)
     : resnets(resnets_of(layers, in, out, groups)) {
@@ -53,7 +55,8 @@ Tensor UpDecoderBlock::operator()(Tensor h) const {
   return scope.out(h);
 }
 
-// ---- Encoder -----------------------------------------------------------------------------------------------------
+// ---- Encoder
+// -----------------------------------------------------------------------------------------------------
 
 Encoder::Encoder(const VaeConfig& config)
     : conv_in(conv3x3(config.in_channels, config.block_out_channels.front())),
@@ -79,7 +82,8 @@ Tensor Encoder::operator()(Tensor picture) const {
   return scope.out(h);
 }
 
-// ---- Decoder -----------------------------------------------------------------------------------------------------
+// ---- Decoder
+// -----------------------------------------------------------------------------------------------------
 
 Decoder::Decoder(const VaeConfig& config)
     : conv_in(conv3x3(config.latent_channels, config.block_out_channels.back())),
@@ -104,7 +108,8 @@ Tensor Decoder::operator()(Tensor latent) const {
   return scope.out(h);
 }
 
-// ---- AutoencoderKL -----------------------------------------------------------------------------------------------
+// ---- AutoencoderKL
+// -----------------------------------------------------------------------------------------------
 
 AutoencoderKL::AutoencoderKL(const VaeConfig& sizes)
     : config(sizes),

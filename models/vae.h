@@ -129,7 +129,8 @@ struct LatentDistribution {
   Tensor std;     // exp(logvar / 2)
 };
 
-/// Kingma & Welling 2013; Rombach et al. 2022, section 3.1. diffusers: AutoencoderKL. 83,653,863 parameters in SD 1.x.
+/// Kingma & Welling 2013; Rombach et al. 2022, section 3.1. diffusers: AutoencoderKL. 83,653,863 parameters
+/// in SD 1.x.
 struct AutoencoderKL : Module {
   VaeConfig config;
   Encoder encoder;

@@ -14,7 +14,11 @@ struct CLIPAttention : Module {
   int64_t heads;
 
   CLIPAttention(int64_t width, int64_t head_count)
-      : q_proj(width, width), k_proj(width, width), v_proj(width, width), out_proj(width, width), heads(head_count) {}
+      : q_proj(width, width),
+        k_proj(width, width),
+        v_proj(width, width),
+        out_proj(width, width),
+        heads(head_count) {}
 
   template <class V>
   void each(V&& visit) {
@@ -46,7 +50,8 @@ struct CLIPMLP : Module {
   Linear fc1, fc2;
   Activation activation;
 
-  CLIPMLP(int64_t width, int64_t inner, Activation act) : fc1(width, inner), fc2(inner, width), activation(act) {}
+  CLIPMLP(int64_t width, int64_t inner, Activation act)
+      : fc1(width, inner), fc2(inner, width), activation(act) {}
 
   template <class V>
   void each(V&& visit) {

@@ -25,8 +25,8 @@ struct GEGLU : Module {
   }
 };
 
-/// CompVis and diffusers: FeedForward. The names of its parts in a checkpoint come from a list: net.0 the GEGLU,
-/// net.1 the dropout of training, net.2 the way back.
+/// CompVis and diffusers: FeedForward. The names of its parts in a checkpoint come from a list: net.0 the
+/// GEGLU, net.1 the dropout of training, net.2 the way back.
 struct FeedForward : Module {
   GEGLU geglu;
   Linear out;

@@ -21,7 +21,8 @@ struct Report {
 };
 
 bool any_starts_with(const std::vector<std::string>& names, std::string_view start) {
-  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return name.starts_with(start); });
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return name.starts_with(start); });
 }
 
 bool any_contains(const std::vector<std::string>& names, std::string_view part) {
@@ -32,11 +33,15 @@ bool any_contains(const std::vector<std::string>& names, std::string_view part) 
 // What usually lies behind such a report; "" when nothing known fits.
 std::string likely_cause(const Report& report) {
   if (any_starts_with(report.unexpected, "model.diffusion_model.")) {
-    return "the names start with model.diffusion_model.: this is a whole checkpoint in one file, in CompVis' naming";
+    return "the names start with model.diffusion_model.: this is a whole checkpoint in one file, in CompVis' "
+           "naming";
   }
-  if (any_contains(report.unexpected, "lora")) return "the names speak of LoRA: this is an add-on, not a network";
-  if (any_starts_with(report.unexpected, "add_embedding.")) return "there is an add_embedding: this is SDXL, not SD 1.x";
-  if (any_starts_with(report.unexpected, "controlnet_cond_embedding.")) return "this is a ControlNet, not a UNet";
+  if (any_contains(report.unexpected, "lora"))
+    return "the names speak of LoRA: this is an add-on, not a network";
+  if (any_starts_with(report.unexpected, "add_embedding."))
+    return "there is an add_embedding: this is SDXL, not SD 1.x";
+  if (any_starts_with(report.unexpected, "controlnet_cond_embedding."))
+    return "this is a ControlNet, not a UNet";
   for (const Mismatch& m : report.mis_shaped) {
     if (m.needed.rank() == 2 && m.found.rank() == 2 && m.needed[1] == 768 && m.found[1] == 1024) {
       return "1024 where 768 is expected: this is SD 2";
@@ -53,13 +58,15 @@ std::string likely_cause(const Report& report) {
 
 std::string sentence(const Report& report, const WeightSource& source) {
   const auto count = [](size_t n, const char* what) { return std::to_string(n) + " " + what; };
-  std::string text = source.description() + " does not fit the network: " + count(report.missing.size(), "missing, ") +
-                     count(report.unexpected.size(), "unexpected, ") + count(report.mis_shaped.size(), "mis-shaped") +
-                     " (" + likely_cause(report) + ")";
+  std::string text = source.description() +
+                     " does not fit the network: " + count(report.missing.size(), "missing, ") +
+                     count(report.unexpected.size(), "unexpected, ") +
+                     count(report.mis_shaped.size(), "mis-shaped") + " (" + likely_cause(report) + ")";
   for (const std::string& name : report.missing) text += "\n  missing     " + name;
   for (const std::string& name : report.unexpected) text += "\n  unexpected  " + name;
   for (const Mismatch& m : report.mis_shaped) {
-    text += "\n  mis-shaped  " + m.name + ": the network has " + to_string(m.needed) + ", the file " + to_string(m.found);
+    text += "\n  mis-shaped  " + m.name + ": the network has " + to_string(m.needed) + ", the file " +
+            to_string(m.found);
   }
   return text;
 }

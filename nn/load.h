@@ -26,8 +26,9 @@ struct WeightSlot {
   Weight* weight;
 };
 
-/// Fills every slot or none. Throws Error with one report: how many names are missing, unexpected and mis-shaped,
-/// all of them, and the likely cause where one fits. Names in `ignored` may be in the source without being wanted.
+/// Fills every slot or none. Throws Error with one report: how many names are missing, unexpected and
+/// mis-shaped, all of them, and the likely cause where one fits. Names in `ignored` may be in the source
+/// without being wanted.
 void load_weights(const std::vector<WeightSlot>& slots, const WeightSource& source,
                   const std::vector<std::string>& ignored = {});
 
@@ -37,7 +38,9 @@ void load_weights(Layer& layer, const std::string& path, const WeightSource& sou
                   const std::vector<std::string>& ignored = {}) {
   set_paths(layer, path);
   std::vector<WeightSlot> slots;
-  for_each_weight(layer, "", [&](const std::string& name, Weight& weight) { slots.push_back({name, &weight}); });
+  for_each_weight(layer, "", [&](const std::string& name, Weight& weight) {
+    slots.push_back({name, &weight});
+  });
   load_weights(slots, source, ignored);
 }
 

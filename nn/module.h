@@ -13,7 +13,8 @@ namespace cutaway {
 
 /// Every layer is a struct with
 ///   - its parts as members,
-///   - a function template `each(visit)` that names them: the one list that loading, counting and drawing read,
+///   - a function template `each(visit)` that names them: the one list that loading, counting and drawing
+///   read,
 ///   - an operator() that computes, and changes nothing in the layer.
 /// There are no virtual functions and no registry: a layer is what its struct says.
 struct Module {
@@ -75,7 +76,8 @@ void set_paths(Layer& layer, const std::string& path) {
 template <class Layer>
 int64_t parameter_count(Layer& layer) {
   int64_t count = 0;
-  for_each_weight(layer, "", [&](const std::string&, const Weight& weight) { count += weight.shape.count(); });
+  for_each_weight(layer, "",
+                  [&](const std::string&, const Weight& weight) { count += weight.shape.count(); });
   return count;
 }
 

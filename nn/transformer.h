@@ -60,7 +60,8 @@ struct SpatialTransformer : Module {
   std::vector<BasicTransformerBlock> transformer_blocks;  // one in SD 1.x
   std::variant<Conv2d, Linear> proj_out;
 
-  SpatialTransformer(int64_t channels, int64_t prompt_width, int64_t heads, int64_t groups, bool linear_projection = false)
+  SpatialTransformer(int64_t channels, int64_t prompt_width, int64_t heads, int64_t groups,
+                     bool linear_projection = false)
       : norm(groups, channels, 1e-6F),
         proj_in(linear_projection ? Projection(Linear(channels, channels)) : conv1x1(channels, channels)),
         proj_out(proj_in) {

@@ -6,7 +6,8 @@
 
 namespace cutaway {
 
-/// One head as wide as the image has channels. CompVis: AttnBlock (with 1x1 convolutions), diffusers: Attention.
+/// One head as wide as the image has channels. CompVis: AttnBlock (with 1x1 convolutions), diffusers:
+/// Attention.
 struct VaeAttention : Module {
   GroupNorm group_norm;
   Linear to_q, to_k, to_v;
@@ -33,7 +34,7 @@ struct VaeAttention : Module {
     Scope scope(path, x);
     const int64_t height = x.shape()[2], width = x.shape()[3];
     Tensor h = group_norm(x);
-    h = to_tokens(h);                           // [N, H W, C]
+    h = to_tokens(h);                          // [N, H W, C]
     const Tensor q = split_heads(to_q(h), 1);  // [N, 1, H W, C]
     const Tensor k = split_heads(to_k(h), 1);
     const Tensor v = split_heads(to_v(h), 1);

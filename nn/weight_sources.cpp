@@ -71,7 +71,8 @@ std::optional<Weight> FormulaSource::find(const std::string& name, const Shape& 
     const double fan_in = static_cast<double>(needed.count() / needed[0]);
     u = scaled_and_shifted(std::move(u), static_cast<float>(1 / std::sqrt(fan_in)), 0);
   } else {
-    u = scaled_and_shifted(std::move(u), 0.1F, name.ends_with(".weight") ? 1.0F : 0.0F);  // a norm's scale is near 1
+    u = scaled_and_shifted(std::move(u), 0.1F,
+                           name.ends_with(".weight") ? 1.0F : 0.0F);  // a norm's scale is near 1
   }
   return Weight::of(u, name);
 }

@@ -22,8 +22,8 @@ class SafetensorsSource : public WeightSource {
   std::string prefix_;
 };
 
-/// Weights of any size without a file, the same in every language: each number is a hash of the weight's name and the
-/// number's place. Used to check and to time full-size networks. The formula: docs/formula_weights.md
+/// Weights of any size without a file, the same in every language: each number is a hash of the weight's name
+/// and the number's place. Used to check and to time full-size networks. The formula: docs/formula_weights.md
 class FormulaSource : public WeightSource {
  public:
   std::string description() const override { return "the weight formula"; }

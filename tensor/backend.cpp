@@ -46,9 +46,12 @@ Isa& isa_in_use() {
 
 const char* to_string(Backend backend) {
   switch (backend) {
-    case Backend::ref: return "ref";
-    case Backend::fast: return "fast";
-    case Backend::eigen: return "eigen";
+    case Backend::ref:
+      return "ref";
+    case Backend::fast:
+      return "fast";
+    case Backend::eigen:
+      return "eigen";
   }
   return "?";
 }
@@ -87,16 +90,20 @@ Backend current_backend() {
 
 const char* to_string(Isa isa) {
   switch (isa) {
-    case Isa::generic: return "generic";
-    case Isa::avx2: return "avx2";
-    case Isa::avx512: return "avx512";
+    case Isa::generic:
+      return "generic";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::avx512:
+      return "avx512";
   }
   return "?";
 }
 
 Isa best_isa() {
   // Exactly the features the kernels use.
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) {
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("fma")) {
     return Isa::avx512;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
@@ -109,7 +116,8 @@ void choose_isa(std::string_view name) {
   for (const Isa isa : {Isa::generic, Isa::avx2, Isa::avx512}) {
     if (name != to_string(isa)) continue;
     if (isa > best_isa()) {
-      throw Error("this processor has no " + std::string(name) + "; the best it has is " + to_string(best_isa()));
+      throw Error("this processor has no " + std::string(name) + "; the best it has is " +
+                  to_string(best_isa()));
     }
     isa_in_use() = isa;
     return;
@@ -119,7 +127,8 @@ void choose_isa(std::string_view name) {
 
 void choose_threads(int threads) {
   if (threads < 1 || threads > 1024) {
-    throw Error("the number of threads must be from 1 to 1024, but " + std::to_string(threads) + " was given");
+    throw Error("the number of threads must be from 1 to 1024, but " + std::to_string(threads) +
+                " was given");
   }
   omp_set_num_threads(threads);
 }

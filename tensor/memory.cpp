@@ -28,7 +28,8 @@ namespace {
 constexpr int64_t alignment = 64;
 constexpr int64_t huge_page = 2 << 20;
 
-// Networks ask for the same few sizes again and again, so a list keyed by the exact size nearly always answers.
+// Networks ask for the same few sizes again and again, so a list keyed by the exact size nearly always
+// answers.
 class BlockPool {
  public:
   float* take(int64_t bytes) {
@@ -96,7 +97,8 @@ class BlockPool {
 };
 
 BlockPool& pool() {
-  static BlockPool* const the_pool = new BlockPool;  // never destroyed: tensors in static variables may outlive it
+  static BlockPool* const the_pool =
+      new BlockPool;  // never destroyed: tensors in static variables may outlive it
   return *the_pool;
 }
 
@@ -104,7 +106,8 @@ BlockPool& pool() {
 
 std::shared_ptr<float> allocate_floats(int64_t count) {
   int64_t bytes = 0;
-  if (__builtin_mul_overflow(count, static_cast<int64_t>(sizeof(float)), &bytes) || bytes > (int64_t{1} << 46)) {
+  if (__builtin_mul_overflow(count, static_cast<int64_t>(sizeof(float)), &bytes) ||
+      bytes > (int64_t{1} << 46)) {
     throw Error("a tensor of " + std::to_string(count) + " numbers is too large for this machine");
   }
   bytes = (bytes + alignment - 1) / alignment * alignment;

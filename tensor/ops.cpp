@@ -59,7 +59,8 @@ void need_equal(const char* operation, const Tensor& a, const Tensor& b) {
 }
 
 void need_positive(const char* operation, const char* name, int64_t value) {
-  if (value < 1) refuse(operation, std::string(name) + " is " + std::to_string(value) + ", but must be at least 1");
+  if (value < 1)
+    refuse(operation, std::string(name) + " is " + std::to_string(value) + ", but must be at least 1");
 }
 
 int axis_from_front(const char* operation, const Tensor& x, int axis) {
@@ -82,16 +83,18 @@ using Version = Tensor (*)(Parameters...);
 // `eigen` is null for operations that are no matrix products: there the referee runs the definition.
 template <class... Parameters>
 Tensor run(const char* name, Version<Parameters...> ref, Version<Parameters...> fast,
-           std::type_identity_t<Version<Parameters...>> eigen, const std::type_identity_t<Parameters>&... arguments) {
+           std::type_identity_t<Version<Parameters...>> eigen,
+           const std::type_identity_t<Parameters>&... arguments) {
   const Backend backend = current_backend();
-  Tensor y = backend == Backend::fast                         ? fast(arguments...)
+  Tensor y = backend == Backend::fast                        ? fast(arguments...)
              : backend == Backend::eigen && eigen != nullptr ? eigen(arguments...)
-                                                              : ref(arguments...);
+                                                             : ref(arguments...);
   if (trace::observed()) trace::operation_done(name, y);
   return y;
 }
 
-Tensor run_on_each(const char* name, Version<const Tensor&> ref, Version<const Tensor&> fast, const Tensor& x) {
+Tensor run_on_each(const char* name, Version<const Tensor&> ref, Version<const Tensor&> fast,
+                   const Tensor& x) {
   need_values(name, "x", x);
   return run(name, ref, fast, nullptr, x);
 }
@@ -116,16 +119,18 @@ void check_attention(const char* name, const Tensor& q, const Tensor& k, const A
   if (options.mask != nullptr) {
     need_rank(name, "mask", *options.mask, 4, "[N or 1, heads or 1, Tq, Tk]");
     const Shape& ms = options.mask->shape();
-    if ((ms[0] != 1 && ms[0] != qs[0]) || (ms[1] != 1 && ms[1] != qs[1]) || ms[2] != qs[2] || ms[3] != ks[2]) {
-      refuse(name, is("mask", ms) + ", but must be [N or 1, heads or 1, Tq, Tk] for " + is("q", qs) + " and " +
-                       is("k", ks));
+    if ((ms[0] != 1 && ms[0] != qs[0]) || (ms[1] != 1 && ms[1] != qs[1]) || ms[2] != qs[2] ||
+        ms[3] != ks[2]) {
+      refuse(name, is("mask", ms) + ", but must be [N or 1, heads or 1, Tq, Tk] for " + is("q", qs) +
+                       " and " + is("k", ks));
     }
   }
 }
 
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias, const Conv2dOptions& options) {
+Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
+              const Conv2dOptions& options) {
   const char* name = "conv2d";
   need_rank(name, "x", x, 4, "[N, C, H, W]");
   need_loaded(name, "weight", weight);
@@ -134,11 +139,13 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
   need_positive(name, "dilation", options.dilation);
   need_positive(name, "groups", options.groups);
   const Padding& p = options.padding;
-  if (p.left < 0 || p.right < 0 || p.top < 0 || p.bottom < 0) refuse(name, "the padding is negative; use 0 or more");
+  if (p.left < 0 || p.right < 0 || p.top < 0 || p.bottom < 0)
+    refuse(name, "the padding is negative; use 0 or more");
   const int64_t in = x.shape()[1], out = weight.shape[0];
   if (in != weight.shape[1] * options.groups) {
-    refuse(name, is("x", x.shape()) + ", but weight " + to_string(weight.shape) + " (out, in, kh, kw) needs " +
-                     std::to_string(weight.shape[1] * options.groups) + " channels");
+    refuse(name, is("x", x.shape()) + ", but weight " + to_string(weight.shape) +
+                     " (out, in, kh, kw) needs " + std::to_string(weight.shape[1] * options.groups) +
+                     " channels");
   }
   if (out % options.groups != 0) {
     refuse(name, "the " + std::to_string(out) + " channels of the result do not divide into " +
@@ -164,8 +171,8 @@ Tensor conv_transpose2d(const Tensor& x, const Weight& weight, const std::option
   need_positive(name, "stride", options.stride);
   if (options.padding < 0) refuse(name, "the padding is negative; use 0 or more");
   if (x.shape()[1] != weight.shape[0]) {
-    refuse(name, is("x", x.shape()) + ", but weight " + to_string(weight.shape) + " (in, out, kh, kw) needs " +
-                     std::to_string(weight.shape[0]) + " channels");
+    refuse(name, is("x", x.shape()) + ", but weight " + to_string(weight.shape) +
+                     " (in, out, kh, kw) needs " + std::to_string(weight.shape[0]) + " channels");
   }
   need_bias(name, bias, weight.shape[1]);
   for (const int axis : {2, 3}) {
@@ -234,8 +241,8 @@ Tensor group_norm(const Tensor& x, const Weight& weight, const Weight& bias, int
   need_positive(name, "groups", groups);
   const int64_t channels = x.shape()[1];
   if (channels % groups != 0) {
-    refuse(name, is("x", x.shape()) + ", whose " + std::to_string(channels) + " channels do not divide into " +
-                     std::to_string(groups) + " groups");
+    refuse(name, is("x", x.shape()) + ", whose " + std::to_string(channels) +
+                     " channels do not divide into " + std::to_string(groups) + " groups");
   }
   need_shape(name, "weight", weight, {channels});
   need_shape(name, "bias", bias, {channels});
@@ -260,7 +267,8 @@ Tensor batch_norm(const Tensor& x, const Weight& weight, const Weight& bias, con
   need_shape(name, "bias", bias, channels);
   need_shape(name, "running_mean", running_mean, channels);
   need_shape(name, "running_var", running_var, channels);
-  return run(name, ref::batch_norm, fast::batch_norm, nullptr, x, weight, bias, running_mean, running_var, eps);
+  return run(name, ref::batch_norm, fast::batch_norm, nullptr, x, weight, bias, running_mean, running_var,
+             eps);
 }
 
 Tensor softmax(const Tensor& x, int axis) {
@@ -367,7 +375,8 @@ Tensor pixel_unshuffle(const Tensor& x, int64_t factor) {
   need_rank(name, "x", x, 4, "[N, C, H, W]");
   need_positive(name, "factor", factor);
   if (x.shape()[2] % factor != 0 || x.shape()[3] % factor != 0) {
-    refuse(name, is("x", x.shape()) + ", but H and W must be multiples of the factor " + std::to_string(factor));
+    refuse(name,
+           is("x", x.shape()) + ", but H and W must be multiples of the factor " + std::to_string(factor));
   }
   return run(name, ref::pixel_unshuffle, fast::pixel_unshuffle, nullptr, x, factor);
 }
@@ -399,8 +408,8 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
   const char* name = "slice";
   const int from_front = axis_from_front(name, x, axis);
   if (begin < 0 || end <= begin || end > x.shape()[from_front]) {
-    refuse(name, is("x", x.shape()) + ", of which positions " + std::to_string(begin) + " to " + std::to_string(end) +
-                     " of axis " + std::to_string(from_front) + " cannot be taken");
+    refuse(name, is("x", x.shape()) + ", of which positions " + std::to_string(begin) + " to " +
+                     std::to_string(end) + " of axis " + std::to_string(from_front) + " cannot be taken");
   }
   return run(name, ref::slice, fast::slice, nullptr, x, from_front, begin, end);
 }
@@ -427,7 +436,8 @@ Tensor split_heads(const Tensor& x, int64_t heads) {
   need_rank(name, "x", x, 3, "[N, T, C]");
   need_positive(name, "heads", heads);
   if (x.shape()[2] % heads != 0) {
-    refuse(name, is("x", x.shape()) + ", whose last axis does not divide into " + std::to_string(heads) + " heads");
+    refuse(name,
+           is("x", x.shape()) + ", whose last axis does not divide into " + std::to_string(heads) + " heads");
   }
   return run(name, ref::split_heads, fast::split_heads, nullptr, x, heads);
 }
@@ -442,8 +452,8 @@ Tensor embedding(const TokenIds& ids, const Weight& weight) {
   need_loaded(name, "weight", weight);
   if (weight.shape.rank() != 2) refuse(name, is("weight", weight.shape) + ", but must be [vocabulary, C]");
   if (ids.batch < 1 || ids.length < 1 || ids.batch * ids.length != static_cast<int64_t>(ids.ids.size())) {
-    refuse(name, "there are " + std::to_string(ids.ids.size()) + " ids, but [" + std::to_string(ids.batch) + ", " +
-                     std::to_string(ids.length) + "] were announced");
+    refuse(name, "there are " + std::to_string(ids.ids.size()) + " ids, but [" + std::to_string(ids.batch) +
+                     ", " + std::to_string(ids.length) + "] were announced");
   }
   for (const int64_t id : ids.ids) {
     if (id < 0 || id >= weight.shape[0]) {
@@ -458,7 +468,8 @@ Tensor timestep_embedding(std::span<const float> t, int64_t dim, const TimestepO
   const char* name = "timestep_embedding";
   if (t.empty()) refuse(name, "there is no time step");
   if (dim < 4 || dim % 2 != 0) {
-    refuse(name, "dim is " + std::to_string(dim) + ", but must be even and at least 4: sines and cosines, half and half");
+    refuse(name, "dim is " + std::to_string(dim) +
+                     ", but must be even and at least 4: sines and cosines, half and half");
   }
   return run(name, ref::timestep_embedding, fast::timestep_embedding, nullptr, t, dim, options);
 }

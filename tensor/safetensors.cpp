@@ -79,11 +79,12 @@ void read_floats(const StoredTensor& tensor, float* out) {
   weight.read(0, tensor.count(), out);
 }
 
-Shape shape_of(const StoredTensor& tensor) {
+// `where` follows the tensor's name in the message: "", or " in " and the file.
+Shape shape_of(const StoredTensor& tensor, const std::string& where) {
   const bool has_zero = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
   if (tensor.shape.size() > Shape::max_rank || has_zero) {
-    throw Error("the tensor " + in_quotes(tensor.name) + " of shape " + to_string(tensor.shape) +
-                " cannot be used: at most four extents, none of them 0, are expected");
+    throw Error("the tensor " + in_quotes(tensor.name) + where + " has the shape " + to_string(tensor.shape) +
+                " where at most four extents are expected, none of them 0");
   }
   return Shape(std::span<const int64_t>(tensor.shape));
 }
@@ -101,7 +102,7 @@ int64_t StoredTensor::count() const {
 }
 
 Tensor StoredTensor::to_tensor() const {
-  Tensor y(shape_of(*this));
+  Tensor y(shape_of(*this, ""));
   read_floats(*this, y.mutable_data());
   return y;
 }
@@ -159,7 +160,7 @@ const StoredTensor& SafetensorsFile::at(std::string_view name) const {
 }
 
 Weight SafetensorsFile::weight(const StoredTensor& stored) const {
-  Weight weight(shape_of(stored));
+  Weight weight(shape_of(stored, " in " + path()));
   if (!dtype_of(stored.dtype, weight.dtype)) {
     throw Error("the tensor " + in_quotes(stored.name) + " in " + path() + " has the dtype " + stored.dtype +
                 " where a weight needs F32, F16 or BF16");

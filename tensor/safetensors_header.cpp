@@ -16,7 +16,6 @@ namespace {
 using nlohmann::json;
 
 namespace limits = safetensors_limits;
-constexpr size_t longest_piece = 16 << 20;  // of one string, number or run of white space
 
 std::string start_of_sentence(const std::string& path) {
   return path + " is not a usable safetensors file: ";
@@ -289,9 +288,9 @@ void check_pieces(const std::string& path, std::string_view text) {
     } else if (!in_string && std::strchr("{}[]:,", c) != nullptr) {
       piece = 0;
     }
-    if (piece > longest_piece) {
+    if (piece > limits::piece) {
       throw Error(start_of_sentence(path) + "its header has a piece longer than " +
-                  std::to_string(longest_piece) + " bytes before byte " + std::to_string(i));
+                  std::to_string(limits::piece) + " bytes before byte " + std::to_string(i));
     }
   }
 }

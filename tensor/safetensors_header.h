@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tensor/safetensors.h"
@@ -18,6 +20,7 @@ constexpr uint64_t header = 100'000'000;
 constexpr size_t name = 4096;
 constexpr size_t tensors = 100'000;
 constexpr size_t extents = 32;
+constexpr size_t piece = 16 << 20;  // of one string, number or run of white space
 }  // namespace safetensors_limits
 
 struct SafetensorsHeader {

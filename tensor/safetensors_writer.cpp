@@ -14,7 +14,12 @@ namespace {
 // The text as JSON has it, between double quotes.
 std::string json_text(const std::string& path, const std::string& text) {
   if (!is_utf8(text)) throw Error("cannot write " + path + ": the text " + in_quotes(text) + " is not UTF-8");
-  return nlohmann::json(text).dump();
+  std::string json = nlohmann::json(text).dump();
+  if (json.size() > safetensors_limits::piece) {
+    throw Error("cannot write " + path + ": the text " + in_quotes(text) + " is longer than " +
+                std::to_string(safetensors_limits::piece) + " bytes");
+  }
+  return json;
 }
 
 std::string header_entry(const std::string& path, const NamedTensor& named, int64_t begin, int64_t end) {
@@ -41,15 +46,14 @@ std::string header_of(const std::string& path, const std::vector<NamedTensor>& t
   int64_t end = 0;
   const std::string sentence = "cannot write " + path + ": ";
   for (const NamedTensor& named : tensors) {
+    const std::string name = in_quotes(named.name);
     if (named.name.size() > safetensors_limits::name) {
-      throw Error(sentence + "the name " + in_quotes(named.name) + " is longer than " +
+      throw Error(sentence + "the name " + name + " is longer than " +
                   std::to_string(safetensors_limits::name) + " bytes");
     }
-    if (named.tensor.empty())
-      throw Error(sentence + "the tensor " + in_quotes(named.name) + " holds no numbers");
+    if (named.tensor.empty()) throw Error(sentence + "the tensor " + name + " holds no numbers");
     if (named.name == "__metadata__") throw Error(sentence + "no tensor may have the name '__metadata__'");
-    if (!names.insert(named.name).second)
-      throw Error(sentence + "two tensors have the name " + in_quotes(named.name));
+    if (!names.insert(named.name).second) throw Error(sentence + "two tensors have the name " + name);
     const int64_t begin = end;
     end += named.tensor.count() * static_cast<int64_t>(sizeof(float));
     if (header.size() > 1) header += ",";

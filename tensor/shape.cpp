@@ -9,7 +9,8 @@ Shape::Shape(std::span<const int64_t> extents) {
     throw Error("a tensor has at most 4 extents, but " + std::to_string(extents.size()) + " were given");
   }
   for (const int64_t extent : extents) {
-    if (extent < 1) throw Error("every extent of a tensor must be at least 1, but one is " + std::to_string(extent));
+    if (extent < 1)
+      throw Error("every extent of a tensor must be at least 1, but one is " + std::to_string(extent));
     if (__builtin_mul_overflow(count_, extent, &count_)) {
       throw Error("the extents of a tensor multiply to more numbers than memory can address");
     }

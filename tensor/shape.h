@@ -17,11 +17,13 @@ class Shape {
 
   Shape() = default;
   /// Throws Error when there are more than four extents, one is below 1, or their product overflows.
-  Shape(std::initializer_list<int64_t> extents) : Shape(std::span<const int64_t>(extents.begin(), extents.size())) {}
+  Shape(std::initializer_list<int64_t> extents)
+      : Shape(std::span<const int64_t>(extents.begin(), extents.size())) {}
   explicit Shape(std::span<const int64_t> extents);
 
   int rank() const { return rank_; }
-  /// The extent of one axis; -1 is the last axis, -2 the one before it. Throws Error when there is no such axis.
+  /// The extent of one axis; -1 is the last axis, -2 the one before it. Throws Error when there is no such
+  /// axis.
   int64_t operator[](int axis) const;
   /// How many numbers a tensor of this shape holds.
   int64_t count() const { return count_; }

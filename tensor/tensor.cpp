@@ -7,7 +7,9 @@
 
 namespace cutaway {
 
-Tensor::Tensor(const Shape& shape) : shape_(shape), block_(allocate_floats(shape.count())) { data_ = block_.get(); }
+Tensor::Tensor(const Shape& shape) : shape_(shape), block_(allocate_floats(shape.count())) {
+  data_ = block_.get();
+}
 
 Tensor::Tensor(const Shape& shape, std::span<const float> values) : Tensor(shape) {
   if (static_cast<int64_t>(values.size()) != shape.count()) {

@@ -10,7 +10,9 @@ thread_local const Scope* innermost = nullptr;
 thread_local std::vector<Observer*> observers;
 thread_local double flops_so_far = 0;
 
-std::string joined(const std::string& path, const char* name) { return path.empty() ? name : path + "." + name; }
+std::string joined(const std::string& path, const char* name) {
+  return path.empty() ? name : path + "." + name;
+}
 
 }  // namespace
 

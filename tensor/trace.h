@@ -1,5 +1,5 @@
-// Scopes and observers: every layer has one dotted path, and whatever happens in it can be watched by that path.
-// Doc: docs/trace.md
+// Scopes and observers: every layer has one dotted path, and whatever happens in it can be watched by that
+// path. Doc: docs/trace.md
 #pragma once
 
 #include <span>
@@ -46,8 +46,9 @@ void operation_done(const char* name, const Tensor& result);
 bool wants(const char* name);
 void inner_value(const char* name, Tensor value);
 bool observed();
-/// Floating-point operations of the matrix products (convolution, linear, attention) on this thread so far: two for
-/// each multiplication and addition. The difference over a stretch of a run is what that stretch had to do.
+/// Floating-point operations of the matrix products (convolution, linear, attention) on this thread so far:
+/// two for each multiplication and addition. The difference over a stretch of a run is what that stretch had
+/// to do.
 double flops();
 void count_flops(double count);
 }  // namespace trace

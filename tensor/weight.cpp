@@ -9,9 +9,12 @@ namespace cutaway {
 
 const char* to_string(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::f16: return "f16";
-    case DType::bf16: return "bf16";
+    case DType::f32:
+      return "f32";
+    case DType::f16:
+      return "f16";
+    case DType::bf16:
+      return "bf16";
   }
   return "?";
 }
@@ -62,7 +65,8 @@ Weight Weight::of(const Tensor& values, std::string name) {
 }
 
 void Weight::read(int64_t begin, int64_t count, float* out) const {
-  if (!loaded()) throw Error("the weight '" + name + "' of shape " + to_string(shape) + " has not been loaded");
+  if (!loaded())
+    throw Error("the weight '" + name + "' of shape " + to_string(shape) + " has not been loaded");
   const auto* bytes = static_cast<const unsigned char*>(data) + begin * bytes_per_value(dtype);
   if (dtype == DType::f32) {
     std::memcpy(out, bytes, static_cast<size_t>(count) * sizeof(float));

@@ -33,8 +33,8 @@ class WeightValues {
   const float* data_;
 };
 
-/// A layer declares the shape it needs; loading fills in where the numbers are. They stay in the memory-mapped
-/// file in their stored dtype, so start-up copies nothing, and only operations read them.
+/// A layer declares the shape it needs; loading fills in where the numbers are. They stay in the
+/// memory-mapped file in their stored dtype, so start-up copies nothing, and only operations read them.
 struct Weight {
   std::string name;  // the full name in the checkpoint, for messages
   Shape shape;

@@ -39,17 +39,17 @@ inline std::string describe(const Difference& d, const Tensor& actual, const Ten
     index = std::to_string(rest % actual.shape()[axis]) + (index.empty() ? "" : ", ") + index;
     rest /= actual.shape()[axis];
   }
-  return "worst at [" + index + "]: " + std::to_string(d.actual) + ", expected " + std::to_string(d.expected) +
-         ", off by " + std::to_string(d.worst);
+  return "worst at [" + index + "]: " + std::to_string(d.actual) + ", expected " +
+         std::to_string(d.expected) + ", off by " + std::to_string(d.worst);
 }
 
 /// CHECK_CLOSE(actual, expected, atol): every element within atol.
-#define CHECK_CLOSE(actual, expected, atol)                                                    \
-  do {                                                                                         \
-    const ::cutaway::Tensor& a_ = (actual);                                                    \
-    const ::cutaway::Tensor& e_ = (expected);                                                  \
-    const auto d_ = ::cutaway::test::difference(a_, e_);                                       \
-    CHECK_MESSAGE(d_.worst <= (atol), ::cutaway::test::describe(d_, a_, e_));                  \
+#define CHECK_CLOSE(actual, expected, atol)                                   \
+  do {                                                                        \
+    const ::cutaway::Tensor& a_ = (actual);                                   \
+    const ::cutaway::Tensor& e_ = (expected);                                 \
+    const auto d_ = ::cutaway::test::difference(a_, e_);                      \
+    CHECK_MESSAGE(d_.worst <= (atol), ::cutaway::test::describe(d_, a_, e_)); \
   } while (false)
 
 /// For wrong twins: the mistake must show.
