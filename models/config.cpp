@@ -24,12 +24,27 @@ class Config {
   }
 
   float number(const char* key, float otherwise, double low, double high) const {
+    return static_cast<float>(real(key, static_cast<double>(otherwise), low, high));
+  }
+
+  double real(const char* key, double otherwise, double low, double high) const {
     if (!has(key)) return otherwise;
     const json& value = values_.at(key);
     if (!value.is_number()) refuse(key, "must be a number");
     const auto given = value.get<double>();
     if (!(given >= low && given <= high)) refuse(key, "must be from " + shown(low) + " to " + shown(high));
-    return static_cast<float>(given);
+    return given;
+  }
+
+  // A value that `parse` knows by name; what it throws for others is told with the file and the key.
+  template <class Value>
+  void named(const char* key, Value (*parse)(std::string_view), Value& value) const {
+    if (!has(key)) return;
+    try {
+      value = parse(text(key, ""));
+    } catch (const Error& error) {
+      throw Error(where_ + ": \"" + key + "\": " + error.what());
+    }
   }
 
   bool flag(const char* key, bool otherwise) const {
@@ -255,6 +270,31 @@ ClipTextConfig clip_text_config(const json& values, const std::string& where) {
     config.refuse("hidden_size", "must be a multiple of num_attention_heads");
   }
   return clip;
+}
+
+SchedulerConfig scheduler_config(const json& values, const std::string& where) {
+  const Config config(values, where);
+  SchedulerConfig scheduler;
+  scheduler.num_train_timesteps =
+      config.integer("num_train_timesteps", scheduler.num_train_timesteps, 1, 1 << 16);
+  scheduler.beta_start = config.real("beta_start", scheduler.beta_start, 0, 1);
+  scheduler.beta_end = config.real("beta_end", scheduler.beta_end, 0, 1);
+  scheduler.trained_betas = config.numbers("trained_betas");
+  scheduler.rescale_betas_zero_snr = config.flag("rescale_betas_zero_snr", scheduler.rescale_betas_zero_snr);
+  scheduler.steps_offset = config.integer("steps_offset", scheduler.steps_offset, 0, 1 << 16);
+  scheduler.clip_sample = config.flag("clip_sample", scheduler.clip_sample);
+  scheduler.clip_sample_range = config.real("clip_sample_range", scheduler.clip_sample_range, 0, 1e6);
+  scheduler.set_alpha_to_one = config.flag("set_alpha_to_one", scheduler.set_alpha_to_one);
+  scheduler.use_karras_sigmas = config.flag("use_karras_sigmas", scheduler.use_karras_sigmas);
+  scheduler.lower_order_final = config.flag("lower_order_final", scheduler.lower_order_final);
+  scheduler.euler_at_final = config.flag("euler_at_final", scheduler.euler_at_final);
+  config.named("beta_schedule", beta_schedule_named, scheduler.beta_schedule);
+  config.named("prediction_type", prediction_type_named, scheduler.prediction_type);
+  config.named("timestep_spacing", timestep_spacing_named, scheduler.timestep_spacing);
+  config.named("variance_type", variance_type_named, scheduler.variance_type);
+  config.named("final_sigmas_type", final_sigma_named, scheduler.final_sigmas_type);
+  config.must_be("thresholding", false);
+  return scheduler;
 }
 
 }  // namespace cutaway
