@@ -75,7 +75,7 @@ apt_reason() {
   if grep -q -E 'Could not resolve|Could not connect|Temporary failure|Network is unreachable|Connection (refused|failed|timed out)' "$log"; then
     echo "its package servers cannot be reached; is the network up?"
   else
-    grep -m 1 -E '^(E|sudo): ' "$log" || echo "no reason given"
+    grep -m 1 '^E: ' "$log" || grep '^sudo: ' "$log" | tail -n 1 | grep . || echo "no reason given"
   fi
 }
 
