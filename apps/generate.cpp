@@ -18,9 +18,22 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
+// The demo model: in the current folder, beside the build folder that the program is in, or where it was
+// installed to.
+std::string default_model() {
+  const std::string name = "weights/demo";
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (const fs::path& root : {fs::path("."), program / "../..", program / "../share/cutaway"}) {
+    if (fs::is_directory(root / name, error)) return (root / name).lexically_normal().string();
+  }
+  return name;
+}
+
 struct GenerateArguments {
-  std::string model = "weights/demo";
-  std::string prompt, negative;
+  std::string model = default_model();
+  std::vector<std::string> prompts;
+  std::string negative;
   std::string sampler = "ddim";
   int steps = 20;
   float cfg = 5;
@@ -30,8 +43,11 @@ struct GenerateArguments {
   int64_t width = 0, height = 0;
   std::string latents, save_latents;
   std::string out = "cutaway.png";
+  int64_t columns = 0;  // of a sheet with all pictures; 0: a file for each
   bool quiet = false;
   RunOptions run;
+
+  int64_t pictures() const { return batch * static_cast<int64_t>(prompts.size()); }
 };
 
 double seconds_since(Clock::time_point start) {
@@ -64,10 +80,10 @@ Tensor read_latents(const std::string& argument) {
   return latents;
 }
 
-// Where picture i of the batch goes: cat.png, or cat-1.png, cat-2.png, ... for several.
-std::string picture_path(const std::string& out, int64_t i, int64_t batch) {
-  if (batch == 1) return out;
-  const fs::path path(out);
+// Where picture i goes: cat.png, or cat-1.png, cat-2.png, ... for several.
+std::string picture_path(const GenerateArguments& arguments, int64_t i) {
+  if (arguments.pictures() == 1 || arguments.columns > 0) return arguments.out;
+  const fs::path path(arguments.out);
   return (path.parent_path() /
           (path.stem().string() + "-" + std::to_string(i + 1) + path.extension().string()))
       .string();
@@ -84,8 +100,9 @@ void must_be_writable(const std::string& path) {
   }
 }
 
-std::vector<PngText> picture_texts(const GenerateArguments& arguments, uint64_t seed) {
-  return {{"prompt", arguments.prompt},
+std::vector<PngText> picture_texts(const GenerateArguments& arguments, const std::string& prompt,
+                                   uint64_t seed) {
+  return {{"prompt", prompt},
           {"negative prompt", arguments.negative},
           {"seed", std::to_string(seed)},
           {"sampler", arguments.sampler},
@@ -125,7 +142,6 @@ struct LatentLog {
 
 GenerateOptions options_from(const GenerateArguments& arguments) {
   GenerateOptions options;
-  options.prompt = arguments.prompt;
   options.negative_prompt = arguments.negative;
   options.sampler = sampler_named(arguments.sampler);
   options.steps = arguments.steps;
@@ -139,52 +155,120 @@ GenerateOptions options_from(const GenerateArguments& arguments) {
   return options;
 }
 
-void generate(const GenerateArguments& arguments) {
-  apply(arguments.run);
-  for (int64_t i = 0; i < arguments.batch; ++i)
-    must_be_writable(picture_path(arguments.out, i, arguments.batch));
-  if (!arguments.save_latents.empty()) must_be_writable(arguments.save_latents);
+void check_outputs(const GenerateArguments& arguments) {
+  if (arguments.batch < 1)
+    throw Error("the batch is " + std::to_string(arguments.batch) + ", but must be at least 1");
+  for (int64_t i = 0; i < arguments.pictures(); ++i) must_be_writable(picture_path(arguments, i));
+  if (arguments.save_latents.empty()) return;
+  must_be_writable(arguments.save_latents);
+  if (arguments.prompts.size() > 1)
+    throw Error("--save-latents takes the latents of one prompt; give one --prompt");
+}
 
-  const auto begin = Clock::now();
-  const GenerateOptions options = options_from(arguments);
-  const StableDiffusion model = StableDiffusion::load(arguments.model);
-  const bool quiet = arguments.quiet;
-  if (!quiet) {
-    std::printf("\"%s\" with %s, %s, %d steps, cfg %s, seed %llu\n", arguments.prompt.c_str(),
-                arguments.model.c_str(), arguments.sampler.c_str(), options.steps,
-                shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
+// One line for each step, as it is done.
+class Progress {
+ public:
+  explicit Progress(bool quiet) : quiet_(quiet) {}
+  void begin() { since_ = Clock::now(); }
+  void step(const Step& step) {
+    if (quiet_) return;
+    std::printf("step %2d of %d   t %6.1f   %.3f s\n", step.index + 1, step.count,
+                static_cast<double>(step.t), seconds_since(since_));
+    std::fflush(stdout);
+    begin();
+  }
+  void decoded() const {
+    if (!quiet_) std::printf("decoded   %27.3f s\n", seconds_since(since_));
   }
 
+ private:
+  bool quiet_;
+  Clock::time_point since_ = Clock::now();
+};
+
+Tensor draw(const StableDiffusion& model, const GenerateOptions& options,
+            const GenerateArguments& arguments) {
+  Progress progress(arguments.quiet);
   LatentLog log;
-  auto step_begin = Clock::now();
   const GenerateEvents events{
       .warning =
           [](const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); },
-      .start = [&](const Tensor& noise) { log.start = noise, step_begin = Clock::now(); },
+      .start =
+          [&](const Tensor& noise) {
+            log.start = noise;
+            progress.begin();
+          },
       .step =
           [&](const Step& step) {
             log.after_step.push_back(step.latent);
-            if (quiet) return;
-            std::printf("step %2d of %d   t %6.1f   %.3f s\n", step.index + 1, step.count,
-                        static_cast<double>(step.t), seconds_since(step_begin));
-            std::fflush(stdout);
-            step_begin = Clock::now();
+            progress.step(step);
           },
-      .decode = [&] { step_begin = Clock::now(); },
+      .decode = [&] { progress.begin(); },
   };
   const GenerateResult result = model.generate(options, events);
-  if (!quiet) std::printf("decoded in %.3f s\n", seconds_since(step_begin));
+  progress.decoded();
   must_be_finite(result.picture);
-
   if (!arguments.save_latents.empty()) {
-    log.save(arguments.save_latents, {{"prompt", arguments.prompt}, {"seed", std::to_string(options.seed)}});
+    log.save(arguments.save_latents, {{"prompt", options.prompt}, {"seed", std::to_string(options.seed)}});
   }
-  const Shape& size = result.picture.shape();
-  for (int64_t i = 0; i < options.batch; ++i) {
-    const std::string path = picture_path(arguments.out, i, options.batch);
-    const uint64_t seed = options.seed + static_cast<uint64_t>(i);
-    write_png(path, size[3], size[2], 3, to_rgb8(result.picture, i), picture_texts(arguments, seed));
-    std::printf("%s  seed %llu  %.2f s\n", path.c_str(), static_cast<unsigned long long>(seed),
+  return result.picture;
+}
+
+// All pictures in rows on white, two pixels apart.
+void write_sheet(const GenerateArguments& arguments, const std::vector<Tensor>& batches, uint64_t seed) {
+  constexpr int64_t gap = 2;
+  const Shape& size = batches.front().shape();
+  const int64_t height = size[2], width = size[3], count = arguments.pictures();
+  const int64_t columns = std::min(arguments.columns, count), rows = (count + columns - 1) / columns;
+  const int64_t sheet_width = columns * (width + gap) - gap, sheet_height = rows * (height + gap) - gap;
+  std::vector<unsigned char> sheet(static_cast<size_t>(sheet_width * sheet_height * 3), 255);
+  for (int64_t i = 0; i < count; ++i) {
+    const std::vector<unsigned char> picture =
+        to_rgb8(batches[static_cast<size_t>(i / arguments.batch)], i % arguments.batch);
+    for (int64_t y = 0; y < height; ++y) {
+      const int64_t to = ((i / columns * (height + gap) + y) * sheet_width + i % columns * (width + gap)) * 3;
+      std::copy_n(picture.begin() + y * width * 3, width * 3, sheet.begin() + to);
+    }
+  }
+  std::string prompts;
+  for (const std::string& prompt : arguments.prompts) prompts += (prompts.empty() ? "" : " | ") + prompt;
+  write_png(arguments.out, sheet_width, sheet_height, 3, sheet, picture_texts(arguments, prompts, seed));
+}
+
+void generate(const GenerateArguments& arguments) {
+  apply(arguments.run);
+  check_outputs(arguments);
+  const auto begin = Clock::now();
+  GenerateOptions options = options_from(arguments);
+  const uint64_t first_seed = options.seed;
+  const StableDiffusion model = StableDiffusion::load(arguments.model);
+
+  std::vector<Tensor> batches;
+  for (size_t p = 0; p < arguments.prompts.size(); ++p) {
+    options.prompt = arguments.prompts[p];
+    options.seed = first_seed + p * static_cast<uint64_t>(arguments.batch);
+    if (!arguments.quiet) {
+      std::printf("\"%s\" with %s, %s, %d steps, cfg %s, seed %llu\n", options.prompt.c_str(),
+                  arguments.model.c_str(), arguments.sampler.c_str(), options.steps,
+                  shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
+    }
+    const Tensor pictures = draw(model, options, arguments);
+    if (arguments.columns > 0) {
+      batches.push_back(pictures);
+      continue;
+    }
+    for (int64_t i = 0; i < arguments.batch; ++i) {
+      const std::string path = picture_path(arguments, static_cast<int64_t>(p) * arguments.batch + i);
+      const uint64_t seed = options.seed + static_cast<uint64_t>(i);
+      write_png(path, pictures.shape()[3], pictures.shape()[2], 3, to_rgb8(pictures, i),
+                picture_texts(arguments, options.prompt, seed));
+      std::printf("%s  seed %llu  %.2f s\n", path.c_str(), static_cast<unsigned long long>(seed),
+                  seconds_since(begin));
+    }
+  }
+  if (arguments.columns > 0) {
+    write_sheet(arguments, batches, first_seed);
+    std::printf("%s  seed %llu  %.2f s\n", arguments.out.c_str(), static_cast<unsigned long long>(first_seed),
                 seconds_since(begin));
   }
 }
@@ -196,7 +280,10 @@ void add_generate_command(CLI::App& program, int&) {
   CLI::App& command = *program.add_subcommand("generate", "Draw pictures from a prompt");
   command.add_option("--model", arguments->model, "The model folder, in diffusers layout")
       ->capture_default_str();
-  command.add_option("--prompt", arguments->prompt, "What to draw")->required();
+  command.add_option("--prompt", arguments->prompts, "What to draw; may be given several times")
+      ->required()
+      ->expected(1)
+      ->take_all();
   command.add_option("--negative", arguments->negative, "What the picture should move away from");
   command.add_option("--steps", arguments->steps, "How many steps from noise to picture")
       ->capture_default_str();
@@ -208,8 +295,9 @@ void add_generate_command(CLI::App& program, int&) {
       ->capture_default_str();
   command.add_option("--eta", arguments->eta, "DDIM's noise, from 0 (none) to 1 (as much as DDPM)")
       ->capture_default_str();
-  command.add_option("--seed", arguments->seed,
-                     "The number that the noise comes from; picture i uses seed + i");
+  command.add_option(
+      "--seed", arguments->seed,
+      "The number that the noise comes from; picture i uses seed + i; a random one when left out");
   command.add_option("--batch", arguments->batch, "How many pictures at once")->capture_default_str();
   command.add_option("--width", arguments->width, "Width in pixels; the model's own when left out");
   command.add_option("--height", arguments->height, "Height in pixels; the model's own when left out");
@@ -226,6 +314,9 @@ void add_generate_command(CLI::App& program, int&) {
                   "The picture; of several, cat.png becomes cat-1.png, cat-2.png, ...")
       ->type_name("FILE.png")
       ->capture_default_str();
+  command.add_option("--sheet", arguments->columns, "All pictures in one file, this many in a row")
+      ->type_name("COLUMNS")
+      ->check(CLI::Range(1, 100));
   command.add_flag("--quiet", arguments->quiet, "Print nothing but the picture's path, seed and time");
   add_run_options(command, arguments->run);
   command.callback([arguments] { generate(*arguments); });
