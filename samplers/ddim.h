@@ -1,0 +1,36 @@
+// DDIM (Song, Meng & Ermon 2021, arXiv 2010.02502).   Doc: docs/samplers.md#ddim
+#pragma once
+
+#include <cmath>
+
+#include "samplers/model.h"
+#include "samplers/plan.h"
+#include "samplers/prediction.h"
+#include "tensor/ops.h"
+
+namespace cutaway {
+
+// One step from noise level `ab` to the lower one `ab_to`. Both are the alpha-bar of DDPM, eq. 4
+// (the DDIM paper writes plain alpha for it).                                                    eq. 12, 16:
+//   sigma = eta sqrt((1 - ab_to) / (1 - ab)) sqrt(1 - ab / ab_to)
+//   x_to  = sqrt(ab_to) x0 + sqrt(1 - ab_to - sigma^2) eps + sigma z
+// eta = 0 is deterministic; eta = 1 is DDPM.
+inline double ddim_sigma(double ab, double ab_to, double eta) {
+  return eta * std::sqrt((1 - ab_to) / (1 - ab)) * std::sqrt(1 - ab / ab_to);
+}
+
+/// x0 and eps are what the model sees in x_t; z is normal noise, and not looked at when sigma is 0.
+inline Tensor ddim_step(const Prediction& seen, double ab, double ab_to, double eta, const Tensor& z) {
+  const double sigma = ddim_sigma(ab, ab_to, eta);
+  const auto signal = static_cast<float>(std::sqrt(ab_to));
+  const auto direction = static_cast<float>(std::sqrt(std::fmax(1 - ab_to - sigma * sigma, 0)));
+  Tensor x_to = add(scale(seen.x0, signal), scale(seen.eps, direction));
+  if (sigma > 0) x_to = add(x_to, scale(z, static_cast<float>(sigma)));
+  return x_to;
+}
+
+/// A whole run from x, noise of variance 1. Draws one tensor a step when eta is above 0.
+Tensor sample_ddim(const Plan& plan, const Model& model, Tensor x, float eta, const Noise& noise,
+                   const OnStep& on_step = {});
+
+}  // namespace cutaway

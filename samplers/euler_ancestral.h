@@ -1,0 +1,44 @@
+// Euler's method with fresh noise in every step (K. Crowson's k-diffusion, sample_euler_ancestral).
+// Doc: docs/samplers.md#euler_ancestral
+#pragma once
+
+#include <cmath>
+
+#include "samplers/euler.h"
+#include "samplers/model.h"
+#include "samplers/plan.h"
+#include "tensor/ops.h"
+
+namespace cutaway {
+
+// A step goes down further than it must, to `down`, and noise of standard deviation `up` brings it back to
+// sigma_to:
+//   up^2   = sigma_to^2 (sigma^2 - sigma_to^2) / sigma^2
+//   down^2 = sigma_to^2 - up^2
+// This is DDIM eq. 16 with eta = 1, written with sigma for alpha-bar.
+struct AncestralLevels {
+  double down;
+  double up;
+};
+
+inline AncestralLevels ancestral_levels(double sigma, double sigma_to) {
+  const double up = std::sqrt(sigma_to * sigma_to * (sigma * sigma - sigma_to * sigma_to) / (sigma * sigma));
+  return {.down = std::sqrt(sigma_to * sigma_to - up * up), .up = up};
+}
+
+//   x_to = x + (x - x0) / sigma (down - sigma) + up z
+/// z is normal noise, and not looked at when sigma_to is 0.
+inline Tensor euler_ancestral_step(const Tensor& x, const Tensor& x0, double sigma, double sigma_to,
+                                   const Tensor& z) {
+  const auto [down, up] = ancestral_levels(sigma, sigma_to);
+  Tensor x_to = euler_step(x, x0, sigma, down);
+  if (up > 0) x_to = add(x_to, scale(z, static_cast<float>(up)));
+  return x_to;
+}
+
+/// A whole run from x, noise of standard deviation plan.init_noise_sigma. Draws one tensor in every step that
+/// does not end at sigma 0.
+Tensor sample_euler_ancestral(const Plan& plan, const Model& model, Tensor x, const Noise& noise,
+                              const OnStep& on_step = {});
+
+}  // namespace cutaway
