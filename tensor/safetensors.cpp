@@ -75,6 +75,7 @@ void read_floats(const StoredTensor& tensor, float* out) {
     throw Error("the tensor " + in_quotes(tensor.name) + " has the dtype " + tensor.dtype +
                 " where F32, F16, BF16 or F64 is expected");
   }
+  if (tensor.bytes.empty()) return;
   weight.data = tensor.bytes.data();
   weight.read(0, tensor.count(), out);
 }

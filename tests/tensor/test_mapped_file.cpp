@@ -1,0 +1,44 @@
+// Files as memory.
+#include <sys/stat.h>
+
+#include "tensor/mapped_file.h"
+#include "tests/tensor/files.h"
+
+using namespace cutaway;
+using namespace cutaway::test;
+
+TEST_CASE("a mapped file shows the file's bytes") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "file";
+  std::string bytes(10000, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 7 + i / 256);
+  write_bytes(path, bytes);
+  const auto file = MappedFile::open(path);
+  CHECK(file->path() == path);
+  CHECK(std::string_view(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()) == bytes);
+
+  std::filesystem::remove(path);  // the map keeps the bytes
+  CHECK(file->bytes()[9999] == static_cast<std::byte>(bytes[9999]));
+}
+
+TEST_CASE("what cannot be mapped") {
+  const TemporaryFolder folder;
+  const auto message = [](const std::string& path) { return error_of([&] { MappedFile::open(path); }); };
+  CHECK(message(folder / "none") ==
+        "cannot open the file " + folder / "none" + ": No such file or directory");
+  CHECK(contains(message(folder.path()), "it is a folder"));
+  CHECK(contains(message("/dev/zero"), "not a regular file"));
+  CHECK(contains(message(""), "cannot open the file"));
+
+  write_bytes(folder / "empty", "");
+  CHECK(message(folder / "empty") == "the file " + folder / "empty" + " is empty");
+
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0666) == 0);
+  CHECK(contains(message(folder / "pipe"), "not a regular file"));  // and does not wait for a writer
+
+  write_bytes(folder / "secret", "x");
+  std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+  std::filesystem::permissions(folder / "secret", std::filesystem::perms::none);
+  const OrdinaryUser user;
+  CHECK(contains(message(folder / "secret"), "Permission denied"));
+}
