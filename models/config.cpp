@@ -173,16 +173,17 @@ UNetConfig unet_config(const json& values, const std::string& where) {
   if (up.size() != levels)
     config.refuse("up_block_types", "must have one entry for each of block_out_channels");
   unet.attends.clear();
-  for (size_t i = 0; i < levels; ++i) {
-    if (!is_one_of(down[i], "CrossAttnDownBlock2D", "DownBlock2D")) {
+  for (const std::string& type : down) {
+    if (!is_one_of(type, "CrossAttnDownBlock2D", "DownBlock2D")) {
       config.refuse("down_block_types", "only CrossAttnDownBlock2D and DownBlock2D are known");
     }
-    unet.attends.push_back(down[i] == "CrossAttnDownBlock2D");
-    if (up[levels - 1 - i] != (unet.attends[i] ? "CrossAttnUpBlock2D" : "UpBlock2D")) {
-      config.refuse("up_block_types",
-                    "must mirror down_block_types: CrossAttnUpBlock2D where the level has "
-                    "Transformers, else UpBlock2D");
-    }
+    unet.attends.push_back(type == "CrossAttnDownBlock2D");
+  }
+  for (size_t i = 0; i < levels; ++i) {
+    if (up[levels - 1 - i] == (unet.attends[i] ? "CrossAttnUpBlock2D" : "UpBlock2D")) continue;
+    config.refuse(
+        "up_block_types",
+        "must mirror down_block_types: CrossAttnUpBlock2D where the level has Transformers, else UpBlock2D");
   }
   unet.heads = heads_of(config, values, levels);
 

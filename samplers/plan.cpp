@@ -67,7 +67,8 @@ void plan_ancestral_timesteps(Plan& plan, SamplerKind kind, const SchedulerConfi
     plan.timesteps.push_back(static_cast<float>(t));
     plan.alpha_bars.push_back(schedule.alpha_bar(t));
     plan.alpha_bars_to.push_back(t_to >= 0 ? schedule.alpha_bar(t_to) : ab_end);
-    if (plan.alpha_bars.back() == 0 && config.prediction_type == PredictionType::epsilon) {
+    if (plan.alpha_bars.back() == 0 && config.prediction_type == PredictionType::epsilon &&
+        !config.clip_sample) {
       throw Error(
           "at time step " + std::to_string(t) +
           " there is no picture left in the noise (rescale_betas_zero_snr), so the noise that the model "

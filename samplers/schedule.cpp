@@ -200,10 +200,10 @@ double sigma_at(const std::vector<float>& sigmas, double t) {
 double timestep_of(const std::vector<float>& sigmas, double sigma) {
   if (sigmas.size() < 2) return 0;
   const double log_sigma = std::log(std::max(sigma, 1e-10));
-  const auto above =
-      std::find_if(sigmas.begin(), sigmas.end(), [&](float s) { return std::log(s) > log_sigma; });
+  const auto not_above = [&](float s) { return std::log(s) <= log_sigma; };
+  const auto last = std::find_if(sigmas.rbegin(), sigmas.rend(), not_above);  // rend: all are above
   const int64_t low =
-      std::clamp<int64_t>(above - sigmas.begin() - 1, 0, static_cast<int64_t>(sigmas.size()) - 2);
+      std::clamp<int64_t>(sigmas.rend() - last - 1, 0, static_cast<int64_t>(sigmas.size()) - 2);
   const double log_low = std::log(sigmas[static_cast<size_t>(low)]);
   const double log_high = std::log(sigmas[static_cast<size_t>(low + 1)]);
   return static_cast<double>(low) + std::clamp((log_sigma - log_low) / (log_high - log_low), 0.0, 1.0);
