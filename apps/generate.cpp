@@ -3,9 +3,9 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <random>
 
 #include "apps/commands.h"
+#include "apps/picture_options.h"
 #include "models/stable_diffusion.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
@@ -18,66 +18,20 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-// The demo model: in the current folder, beside the build folder that the program is in, or where it was
-// installed to.
-std::string default_model() {
-  const std::string name = "weights/demo";
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
-  for (const fs::path& root : {fs::path("."), program / "../..", program / "../share/cutaway"}) {
-    if (fs::is_directory(root / name, error)) return (root / name).lexically_normal().string();
-  }
-  return name;
-}
-
 struct GenerateArguments {
-  std::string model = default_model();
+  PictureOptions picture;
   std::vector<std::string> prompts;
-  std::string negative;
-  std::string sampler = "ddim";
-  int steps = 20;
-  float cfg = 5;
-  float eta = 0;
-  std::optional<uint64_t> seed;
-  int64_t batch = 1;
-  int64_t width = 0, height = 0;
-  std::string latents, save_latents;
+  std::string save_latents;
   std::string out = "cutaway.png";
   int64_t columns = 0;  // of a sheet with all pictures; 0: a file for each
   bool quiet = false;
   RunOptions run;
 
-  int64_t pictures() const { return batch * static_cast<int64_t>(prompts.size()); }
+  int64_t pictures() const { return picture.batch * static_cast<int64_t>(prompts.size()); }
 };
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// "%g" gives the shortest form that a person would write: 5, 7.5.
-std::string shown(float value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", static_cast<double>(value));
-  return text;
-}
-
-// FILE or FILE:tensor; without a name, the file's only tensor or the one called "latents".
-Tensor read_latents(const std::string& argument) {
-  std::string path = argument, name;
-  std::error_code ignored;
-  if (const size_t colon = argument.rfind(':');
-      colon != std::string::npos && !fs::exists(argument, ignored)) {
-    path = argument.substr(0, colon);
-    name = argument.substr(colon + 1);
-  }
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  if (name.empty()) name = file.tensors().size() == 1 ? file.tensors().front().name : "latents";
-  Tensor latents = file.at(name).to_tensor();
-  for (const float value : latents.values()) {
-    if (!std::isfinite(value))
-      throw Error("the tensor '" + name + "' in " + path + " holds a NaN or an infinity");
-  }
-  return latents;
 }
 
 // Where picture i goes: cat.png, or cat-1.png, cat-2.png, ... for several.
@@ -89,26 +43,15 @@ std::string picture_path(const GenerateArguments& arguments, int64_t i) {
       .string();
 }
 
-// Found out before the work, not after it.
-void must_be_writable(const std::string& path) {
-  std::error_code ignored;
-  if (fs::is_directory(path, ignored))
-    throw Error("cannot write " + path + ": it is a folder; name a file in it");
-  const fs::path parent = fs::path(path).parent_path();
-  if (!parent.empty() && !fs::is_directory(parent, ignored)) {
-    throw Error("cannot write " + path + ": the folder " + parent.string() + " does not exist");
-  }
-}
-
 std::vector<PngText> picture_texts(const GenerateArguments& arguments, const std::string& prompt,
                                    uint64_t seed) {
   return {{"prompt", prompt},
-          {"negative prompt", arguments.negative},
+          {"negative prompt", arguments.picture.negative},
           {"seed", std::to_string(seed)},
-          {"sampler", arguments.sampler},
-          {"steps", std::to_string(arguments.steps)},
-          {"cfg", shown(arguments.cfg)},
-          {"model", arguments.model},
+          {"sampler", arguments.picture.sampler},
+          {"steps", std::to_string(arguments.picture.steps)},
+          {"cfg", shown(arguments.picture.cfg)},
+          {"model", arguments.picture.model},
           {"Software", std::string("cutaway ") + CUTAWAY_VERSION}};
 }
 
@@ -140,24 +83,9 @@ struct LatentLog {
   }
 };
 
-GenerateOptions options_from(const GenerateArguments& arguments) {
-  GenerateOptions options;
-  options.negative_prompt = arguments.negative;
-  options.sampler = sampler_named(arguments.sampler);
-  options.steps = arguments.steps;
-  options.guidance_scale = arguments.cfg;
-  options.eta = arguments.eta;
-  options.seed = arguments.seed ? *arguments.seed : std::random_device{}();
-  options.batch = arguments.batch;
-  options.width = arguments.width;
-  options.height = arguments.height;
-  if (!arguments.latents.empty()) options.start = read_latents(arguments.latents);
-  return options;
-}
-
 void check_outputs(const GenerateArguments& arguments) {
-  if (arguments.batch < 1)
-    throw Error("the batch is " + std::to_string(arguments.batch) + ", but must be at least 1");
+  if (arguments.picture.batch < 1)
+    throw Error("the batch is " + std::to_string(arguments.picture.batch) + ", but must be at least 1");
   for (int64_t i = 0; i < arguments.pictures(); ++i) must_be_writable(picture_path(arguments, i));
   if (arguments.save_latents.empty()) return;
   must_be_writable(arguments.save_latents);
@@ -224,7 +152,7 @@ void write_sheet(const GenerateArguments& arguments, const std::vector<Tensor>& 
   std::vector<unsigned char> sheet(static_cast<size_t>(sheet_width * sheet_height * 3), 255);
   for (int64_t i = 0; i < count; ++i) {
     const std::vector<unsigned char> picture =
-        to_rgb8(batches[static_cast<size_t>(i / arguments.batch)], i % arguments.batch);
+        to_rgb8(batches[static_cast<size_t>(i / arguments.picture.batch)], i % arguments.picture.batch);
     for (int64_t y = 0; y < height; ++y) {
       const int64_t to = ((i / columns * (height + gap) + y) * sheet_width + i % columns * (width + gap)) * 3;
       std::copy_n(picture.begin() + y * width * 3, width * 3, sheet.begin() + to);
@@ -239,17 +167,17 @@ void generate(const GenerateArguments& arguments) {
   apply(arguments.run);
   check_outputs(arguments);
   const auto begin = Clock::now();
-  GenerateOptions options = options_from(arguments);
+  GenerateOptions options = to_generate_options(arguments.picture);
   const uint64_t first_seed = options.seed;
-  const StableDiffusion model = StableDiffusion::load(arguments.model);
+  const StableDiffusion model = StableDiffusion::load(arguments.picture.model);
 
   std::vector<Tensor> batches;
   for (size_t p = 0; p < arguments.prompts.size(); ++p) {
     options.prompt = arguments.prompts[p];
-    options.seed = first_seed + p * static_cast<uint64_t>(arguments.batch);
+    options.seed = first_seed + p * static_cast<uint64_t>(arguments.picture.batch);
     if (!arguments.quiet) {
       std::printf("\"%s\" with %s, %s, %d steps, cfg %s, seed %llu\n", options.prompt.c_str(),
-                  arguments.model.c_str(), arguments.sampler.c_str(), options.steps,
+                  arguments.picture.model.c_str(), arguments.picture.sampler.c_str(), options.steps,
                   shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
     }
     const Tensor pictures = draw(model, options, arguments);
@@ -257,8 +185,8 @@ void generate(const GenerateArguments& arguments) {
       batches.push_back(pictures);
       continue;
     }
-    for (int64_t i = 0; i < arguments.batch; ++i) {
-      const std::string path = picture_path(arguments, static_cast<int64_t>(p) * arguments.batch + i);
+    for (int64_t i = 0; i < arguments.picture.batch; ++i) {
+      const std::string path = picture_path(arguments, static_cast<int64_t>(p) * arguments.picture.batch + i);
       const uint64_t seed = options.seed + static_cast<uint64_t>(i);
       write_png(path, pictures.shape()[3], pictures.shape()[2], 3, to_rgb8(pictures, i),
                 picture_texts(arguments, options.prompt, seed));
@@ -278,33 +206,11 @@ void generate(const GenerateArguments& arguments) {
 void add_generate_command(CLI::App& program, int&) {
   auto arguments = std::make_shared<GenerateArguments>();
   CLI::App& command = *program.add_subcommand("generate", "Draw pictures from a prompt");
-  command.add_option("--model", arguments->model, "The model folder, in diffusers layout")
-      ->capture_default_str();
   command.add_option("--prompt", arguments->prompts, "What to draw; may be given several times")
       ->required()
       ->expected(1)
       ->take_all();
-  command.add_option("--negative", arguments->negative, "What the picture should move away from");
-  command.add_option("--steps", arguments->steps, "How many steps from noise to picture")
-      ->capture_default_str();
-  command.add_option("--cfg", arguments->cfg, "Guidance scale: how strongly the prompt pulls")
-      ->capture_default_str();
-  command
-      .add_option("--sampler", arguments->sampler,
-                  "ddim, ddpm, euler, euler_ancestral, dpmpp_2m or dpmpp_2m_karras")
-      ->capture_default_str();
-  command.add_option("--eta", arguments->eta, "DDIM's noise, from 0 (none) to 1 (as much as DDPM)")
-      ->capture_default_str();
-  command.add_option(
-      "--seed", arguments->seed,
-      "The number that the noise comes from; picture i uses seed + i; a random one when left out");
-  command.add_option("--batch", arguments->batch, "How many pictures at once")->capture_default_str();
-  command.add_option("--width", arguments->width, "Width in pixels; the model's own when left out");
-  command.add_option("--height", arguments->height, "Height in pixels; the model's own when left out");
-  command
-      .add_option("--latents", arguments->latents,
-                  "Start from this noise: a safetensors file, FILE or FILE:tensor")
-      ->type_name("FILE[:tensor]");
+  add_picture_options(command, arguments->picture);
   command
       .add_option("--save-latents", arguments->save_latents,
                   "Write the noise and the latent after each step to a file")
