@@ -44,6 +44,8 @@ TEST_CASE("ref softmax: sums to 1 along its own axis and no other") {
 TEST_CASE("ref softmax: large numbers need the largest taken away") {
   const Tensor large = tensor_of({1, 3}, {1000, 999, -1000}), small = tensor_of({1, 3}, {1, 0, -1999});
   CHECK_CLOSE(ref::softmax(large, 1), ref::softmax(small, 1), 1e-7);
+  CHECK_CLOSE(ref::softmax(tensor_of({1, 2}, {-1000, -999}), 1), ref::softmax(tensor_of({1, 2}, {0, 1}), 1),
+              1e-7);
   // The twin, e^x over the sum of e^x as it stands, is infinity over infinity.
   const Tensor powers = ref::exp(large);
   float sum = 0;

@@ -13,8 +13,12 @@ TEST_CASE("ref upsample_nearest: floor(i H / height)") {
   CHECK_CLOSE(ref::upsample_nearest(row, 1, 5), tensor_of({1, 1, 1, 5}, {1, 1, 2, 2, 3}), 0);
   CHECK_CLOSE(ref::upsample_nearest(row, 1, 4), tensor_of({1, 1, 1, 4}, {1, 1, 2, 3}), 0);
   CHECK_CLOSE(ref::upsample_nearest(row, 1, 2), tensor_of({1, 1, 1, 2}, {1, 2}), 0);
+  const Tensor column = row.reshaped({1, 1, 3, 1});
+  CHECK_CLOSE(ref::upsample_nearest(column, 4, 1), tensor_of({1, 1, 4, 1}, {1, 1, 2, 3}), 0);
   const Tensor image = ref::upsample_nearest(tensor_of({1, 1, 2, 2}, {1, 2, 3, 4}), 4, 2);
   CHECK_CLOSE(image, tensor_of({1, 1, 4, 2}, {1, 2, 1, 2, 3, 4, 3, 4}), 0);
+  // The twin takes the pixel nearest to the centre ("nearest-exact"), not the one before.
+  check_twin(tensor_of({1, 1, 1, 4}, {1, 2, 2, 3}), ref::upsample_nearest(row, 1, 4), 1e-3);
 }
 
 TEST_CASE("ref upsample_bilinear: by hand, in both ways") {

@@ -94,7 +94,7 @@ TEST_CASE("Tensor: too large for any machine is an Error, not a crash") {
   CHECK_THROWS_AS(Tensor(Shape{std::numeric_limits<int64_t>::max()}), Error);
   CHECK_THROWS_AS(Tensor(Shape{int64_t{1} << 60}), Error);
   const MemoryUse before = memory_use();
-  CHECK_THROWS_AS(Tensor(Shape{int64_t{1} << 45}), Error);  // 128 TiB: the operating system says no
+  CHECK_THROWS_AS(Tensor(Shape{int64_t{1} << 45}), Error);  // 128 TiB: more than is addressed
   CHECK(memory_use().live_bytes == before.live_bytes);
 }
 
