@@ -28,7 +28,8 @@ class Layers(unittest.TestCase):
     def test_allowed(self):
         for path, include in [("nn/a.h", '"tensor/ops.h"'), ("models/a.h", '"samplers/b.h"'), ("apps/a.cpp", '"models/b.h"'),
                               ("tensor/ops.cpp", '"tensor/ref/ops.h"'), ("tensor/eigen/a.cpp", "<Eigen/Dense>"),
-                              ("tensor/png.cpp", "<stb_image.h>"), ("tests/tensor/a.cpp", '"tensor/fast/ops.h"'),
+                              ("tensor/png.cpp", "<stb_image.h>"), ("tests/tensor/a.cpp", '"stb/stb_image.h"'),
+                              ("tests/tensor/a.cpp", '"tensor/fast/ops.h"'),
                               ("tensor/a.h", "<vector>")]:
             self.check(path, include, allowed=True)
 
