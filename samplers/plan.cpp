@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace cutaway {
 namespace {
@@ -55,7 +56,7 @@ void follow_sigmas(Plan& plan, const std::vector<float>& sigmas) {
 }
 
 // ddim, ddpm: whole training time steps, each going num_train_timesteps / steps down.
-void plan_ancestral_timesteps(Plan& plan, SamplerKind kind, const SchedulerConfig& config, int steps) {
+void plan_ddim_or_ddpm(Plan& plan, SamplerKind kind, const SchedulerConfig& config, int steps) {
   const NoiseSchedule schedule(config);
   const TimestepSpacing spacing = config.timestep_spacing == TimestepSpacing::by_sampler
                                       ? TimestepSpacing::leading
@@ -150,8 +151,8 @@ SamplerKind sampler_named(std::string_view name) {
     if (!nearest || edit_distance(name, sampler.name) < edit_distance(name, nearest->name))
       nearest = &sampler;
   }
-  const bool near = edit_distance(name, nearest->name) <= 1 + name.size() / 3;
-  throw Error("there is no sampler \"" + std::string(name) + "\"; the samplers are " + known +
+  const bool near = edit_distance(name, nearest->name) <= name.size() / 3;
+  throw Error("there is no sampler " + in_quotes(name) + "; the samplers are " + known +
               (near ? "; did you mean " + std::string(nearest->name) + "?" : ""));
 }
 
@@ -178,7 +179,7 @@ Plan plan(SamplerKind kind, const SchedulerConfig& config, int steps) {
   switch (kind) {
     case SamplerKind::ddim:
     case SamplerKind::ddpm:
-      plan_ancestral_timesteps(plan, kind, config, steps);
+      plan_ddim_or_ddpm(plan, kind, config, steps);
       break;
     case SamplerKind::euler:
       plan_euler(plan, config, steps, config.use_karras_sigmas);

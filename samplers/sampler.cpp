@@ -1,5 +1,6 @@
 #include "samplers/sampler.h"
 
+#include <string>
 #include <utility>
 
 #include "samplers/ddim.h"

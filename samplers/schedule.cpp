@@ -7,6 +7,7 @@
 
 #include "tensor/error.h"
 #include "tensor/ops.h"
+#include "tensor/text.h"
 
 namespace cutaway {
 namespace {
@@ -87,7 +88,7 @@ Value named(const char* key, std::string_view name, const Named<Value> (&known)[
     if (one.name == name) return one.value;
     names += (names.empty() ? "" : ", ") + std::string(one.name);
   }
-  throw Error(std::string(key) + " is \"" + std::string(name) + "\", but must be one of " + names);
+  throw Error(std::string(key) + " is " + in_quotes(name) + ", but must be one of " + names);
 }
 
 }  // namespace
@@ -102,7 +103,7 @@ BetaSchedule beta_schedule_named(std::string_view name) {
 PredictionType prediction_type_named(std::string_view name) {
   if (name == "sample") {
     throw Error(
-        "prediction_type is \"sample\": a model that predicts the picture itself is not supported, only one "
+        "prediction_type is 'sample': a model that predicts the picture itself is not supported, only one "
         "that "
         "predicts epsilon or v_prediction");
   }
