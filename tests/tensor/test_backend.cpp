@@ -77,7 +77,7 @@ TEST_CASE("backend: an unknown name is refused with the known ones, and changes 
   const KeepChoices keep;
   choose_backend("ref");
   for (const char* text : {"fsat", "fast,unet=cuda", "unet.conv_in=", "fast,,ref", "unet"}) {
-    CAPTURE(text);
+    CAPTURE(std::string(text));
     CHECK_THROWS_AS(choose_backend(text), Error);
     CHECK(chosen_backend() == "ref");
     CHECK(current_backend() == Backend::ref);
@@ -89,7 +89,7 @@ TEST_CASE("backend: an unknown name is refused with the known ones, and changes 
 TEST_CASE("instruction set: any up to the best of this processor") {
   const KeepChoices keep;
   for (const Isa isa : {Isa::generic, Isa::avx2, Isa::avx512}) {
-    CAPTURE(to_string(isa));
+    CAPTURE(std::string(to_string(isa)));
     if (isa <= best_isa()) {
       choose_isa(to_string(isa));
       CHECK(current_isa() == isa);

@@ -122,7 +122,7 @@ void on_every_machine(const Run& run, const Check& check) {
     choose_isa(to_string(isa));
     choose_threads(1);
     const Tensor one = run();
-    CAPTURE(to_string(isa));
+    CAPTURE(std::string(to_string(isa)));
     check(one);
     for (const int threads : {2, 3}) {
       choose_threads(threads);

@@ -209,7 +209,7 @@ TEST_CASE("operations against PyTorch, with every version") {
     CAPTURE(c.name);
     const Tensor expected = reference_file().at(c.name + "/out/y").to_tensor();
     for (const char* backend : {"ref", "fast", "eigen"}) {
-      CAPTURE(backend);
+      CAPTURE(std::string(backend));
       choose_backend(backend);
       CHECK_CLOSE(c.run(Inputs(reference_file(), c.name)), expected, c.tolerance * largest_of(expected));
     }

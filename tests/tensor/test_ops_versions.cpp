@@ -184,7 +184,7 @@ namespace {
 void check_linear(const Shape& shape, int64_t out, const Storage& storage, uint32_t seed) {
   CAPTURE(to_string(shape));
   CAPTURE(out);
-  CAPTURE(to_string(storage.dtype));
+  CAPTURE(std::string(to_string(storage.dtype)));
   CAPTURE(storage.offset);
   const int64_t in = shape[-1];
   const Tensor x = random_tensor(shape, seed);

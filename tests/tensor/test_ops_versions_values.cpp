@@ -61,7 +61,7 @@ void check_values(const Tensor& y, const Tensor& expected, double absolute) {
 
 TEST_CASE("versions: activations") {
   for (const Activation& activation : activations) {
-    CAPTURE(activation.name);
+    CAPTURE(std::string(activation.name));
     for (const int64_t count : widths) {
       const Tensor x = wide_values(count);
       const Tensor expected = activation.ref(x);
@@ -77,7 +77,7 @@ TEST_CASE("versions: activations") {
 
 TEST_CASE("versions: activations let a NaN be seen, wherever it stands") {
   for (const Activation& activation : activations) {
-    CAPTURE(activation.name);
+    CAPTURE(std::string(activation.name));
     for (const int64_t at : {0, 3, 15, 16, 18}) {
       Tensor x = Tensor::filled(Shape{19}, 1);
       x.mutable_data()[at] = std::numeric_limits<float>::quiet_NaN();

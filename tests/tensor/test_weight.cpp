@@ -142,7 +142,7 @@ TEST_CASE("Weight: every dtype at every offset of a byte") {
                                      : dtype == DType::f16 ? f16_to_f32(half)
                                                            : bf16_to_f32(half);
       }
-      CAPTURE(to_string(dtype));
+      CAPTURE(std::string(to_string(dtype)));
       CAPTURE(offset);
       const WeightValues all = weight.f32();
       CHECK_CLOSE(Tensor({3, 5}, std::span<const float>(all.data(), 15)), expected, 0);
