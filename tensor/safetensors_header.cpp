@@ -182,6 +182,9 @@ class HeaderReader : public nlohmann::json_sax<json> {
 
   bool begin_metadata(std::string& name) {
     if (header_.metadata.contains(name)) fail("the __metadata__ entry " + in_quotes(name) + " occurs twice");
+    if (header_.metadata.size() == limits::metadata) {
+      fail("it has more than " + std::to_string(limits::metadata) + " __metadata__ entries");
+    }
     metadata_key_ = std::move(name);
     return true;
   }

@@ -25,7 +25,8 @@ std::string json_text(const std::string& path, const std::string& text) {
 std::string header_entry(const std::string& path, const NamedTensor& named, int64_t begin, int64_t end) {
   std::string shape;
   for (int axis = 0; axis < named.tensor.shape().rank(); ++axis) {
-    shape += (axis == 0 ? "" : ",") + std::to_string(named.tensor.shape()[axis]);
+    if (axis > 0) shape += ',';
+    shape += std::to_string(named.tensor.shape()[axis]);
   }
   return json_text(path, named.name) + R"(:{"dtype":"F32","shape":[)" + shape + R"(],"data_offsets":[)" +
          std::to_string(begin) + "," + std::to_string(end) + "]}";
@@ -60,9 +61,10 @@ std::string header_of(const std::string& path, const std::vector<NamedTensor>& t
     header += header_entry(path, named, begin, end);
   }
   header += "}";
-  if (tensors.size() > safetensors_limits::tensors || header.size() + 8 > safetensors_limits::header) {
-    throw Error(sentence + std::to_string(tensors.size()) + " tensors with a header of " +
-                std::to_string(header.size()) + " bytes are more than such a file can describe");
+  if (tensors.size() > safetensors_limits::tensors || metadata.size() > safetensors_limits::metadata ||
+      header.size() + 8 > safetensors_limits::header) {
+    throw Error(sentence + std::to_string(tensors.size()) + " tensors and " +
+                std::to_string(metadata.size()) + " metadata entries are more than such a file can describe");
   }
   header.append((8 - header.size() % 8) % 8, ' ');  // so that the data are aligned
   return header;
