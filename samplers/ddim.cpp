@@ -7,7 +7,7 @@ Tensor sample_ddim(const Plan& plan, const Model& model, Tensor x, float eta, co
   for (int i = 0; i < plan.count(); ++i) {
     const auto at = static_cast<size_t>(i);
     Prediction seen = ask(model, plan, i, x);
-    if (plan.clip_sample_range > 0) seen.x0 = clamp(seen.x0, -plan.clip_sample_range, plan.clip_sample_range);
+    if (const auto range = plan.clip_sample_range) seen.x0 = clamp(seen.x0, -*range, *range);
     const Tensor z = eta > 0 ? noise(x.shape()) : Tensor();
     x = ddim_step(seen, plan.alpha_bars[at], plan.alpha_bars_to[at], eta, z);
     if (on_step) on_step({i, plan.count(), plan.timesteps[at], x});

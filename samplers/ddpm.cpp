@@ -8,7 +8,7 @@ Tensor sample_ddpm(const Plan& plan, const Model& model, Tensor x, const Noise& 
     const auto at = static_cast<size_t>(i);
     const double ab = plan.alpha_bars[at], ab_to = plan.alpha_bars_to[at];
     Tensor x0 = ask(model, plan, i, x).x0;
-    if (plan.clip_sample_range > 0) x0 = clamp(x0, -plan.clip_sample_range, plan.clip_sample_range);
+    if (const auto range = plan.clip_sample_range) x0 = clamp(x0, -*range, *range);
     if (plan.timesteps[at] > 0) {
       x = ddpm_step(x, x0, ab, ab_to, plan.variance_type, noise(x.shape()));
     } else {

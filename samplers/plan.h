@@ -1,6 +1,7 @@
 // Plan: everything about a run that is known before the model is asked.   Doc: docs/samplers.md
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +35,7 @@ struct Plan {
 
   Variance variance = Variance::preserving;
   PredictionType prediction_type = PredictionType::epsilon;
-  float clip_sample_range = 0;                             // ddim, ddpm: 0 is no clipping
+  std::optional<float> clip_sample_range;  // ddim, ddpm: x0 is kept within plus and minus this
   VarianceType variance_type = VarianceType::fixed_small;  // ddpm
   bool first_order_last = false;                           // dpmpp_2m
 
