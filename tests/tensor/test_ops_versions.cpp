@@ -78,6 +78,9 @@ TEST_CASE("versions: conv2d, shapes that networks have") {
       {1, 3, 15, 17, 64, 3, 3},
       {1, 16, 6, 6, 16, 1, 1, halved},
       {1, 512, 4, 4, 40, 1, 1},
+      {1, 16, 64, 60, 24, 3, 3, same},
+      {3, 40, 32, 31, 17, 3, 3, same},
+      {2, 64, 64, 64, 4, 1, 1},
   };
   uint32_t seed = 1;
   for (const ConvCase& c : cases) {
@@ -161,7 +164,8 @@ TEST_CASE("versions: conv_transpose2d") {
                                    {2, 17, 1, 1, 33, 2, 2, {.stride = 2}},
                                    {1, 2, 3, 5, 3, 2, 3, {.stride = 3}},
                                    {1, 4, 4, 5, 4, 3, 5, {.stride = 2, .padding = 2}},
-                                   {1, 31, 2, 15, 1, 2, 2, {.stride = 2}}};
+                                   {1, 31, 2, 15, 1, 2, 2, {.stride = 2}},
+                                   {2, 64, 15, 17, 24, 2, 2, {.stride = 2}}};
   uint32_t seed = 700;
   for (const Case& c : cases) {
     for (const Storage& storage : storages) {
@@ -216,6 +220,8 @@ TEST_CASE("versions: linear, shapes that networks have") {
   check_linear({2, 77, 768}, 40, f16, 2003);
   check_linear({1, 256, 320}, 320, f32, 2004);
   check_linear({1, 5, 1280}, 333, f32, 2005);
+  check_linear({1, 1500}, 1281, f16, 2008);
+  check_linear({3000, 40}, 50, f32, 2009);
   check_linear({17}, 9, f32, 2006);  // one row without a batch axis
   check_linear({2, 3, 5, 24}, 7, f32, 2007);
 }
