@@ -1,13 +1,14 @@
-// The fast version of every operation: tiled, vectorised (generic, AVX2 and AVX-512, chosen at run time), spread over
-// threads by output, so that results do not depend on their number. Shapes have been checked by tensor/ops.cpp before
-// these are called; `axis` arguments are from 0.
+// The fast version of every operation: tiled, vectorised (generic, AVX2 and AVX-512, chosen at run time),
+// spread over threads by output, so that results do not depend on their number. Shapes have been checked by
+// tensor/ops.cpp before these are called; `axis` arguments are from 0.
 #pragma once
 
 #include "tensor/ops.h"
 
 namespace cutaway::fast {
 
-Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias, const Conv2dOptions& options);
+Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
+              const Conv2dOptions& options);
 Tensor conv_transpose2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
                         const ConvTranspose2dOptions& options);
 Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias);

@@ -1,0 +1,124 @@
+// The trick: a convolution is a matrix product of the weights [out, in kh kw] with a matrix that has a column
+// for each pixel of the result and a row for each tap: the number that this tap sees from that pixel. That
+// matrix (im2col) is never made; its panels are gathered from the image when the product needs them, while
+// they are in the cache. One channel and tap gives a run of neighbouring pixels, so gathering is mostly
+// copying. 1 x 1 kernels see the image itself.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "tensor/fast/gemm.h"
+#include "tensor/fast/ops.h"
+#include "tensor/fast/weights.h"
+
+namespace cutaway::fast {
+namespace {
+
+// How a kernel's window lies on an image.
+struct Window {
+  int64_t height, width;  // of the image
+  int64_t kh, kw, stride, dilation;
+  int64_t top, left;  // padding
+  int64_t out_width;
+};
+
+// Neighbouring pixels of one row of the result.
+struct Run {
+  int64_t at;  // first column in the panel
+  int64_t length;
+  int64_t y, x;  // where the window's corner lies in the image for the first of them; negative in the padding
+};
+
+std::vector<Run> runs_of(const Window& w, int64_t pixel, int64_t pixels) {
+  std::vector<Run> runs;
+  for (int64_t at = 0; at < pixels;) {
+    const int64_t oy = (pixel + at) / w.out_width, ox = (pixel + at) % w.out_width;
+    const int64_t length = std::min(pixels - at, w.out_width - ox);
+    runs.push_back({at, length, oy * w.stride - w.top, ox * w.stride - w.left});
+    at += length;
+  }
+  return runs;
+}
+
+// to[i] = row[x + i * stride], 0 outside [0, width).
+void gather(const float* row, int64_t width, int64_t x, int64_t stride, int64_t count, float* to) {
+  if (stride == 1) {
+    const int64_t begin = std::clamp<int64_t>(-x, 0, count), end = std::clamp(width - x, begin, count);
+    std::fill_n(to, begin, 0.0F);
+    if (begin < end)
+      std::memcpy(to + begin, row + x + begin, static_cast<size_t>(end - begin) * sizeof(float));
+    std::fill(to + end, to + count, 0.0F);
+    return;
+  }
+  const int64_t begin = std::clamp<int64_t>(x < 0 ? (-x + stride - 1) / stride : 0, 0, count);
+  const int64_t end = std::clamp<int64_t>(x < width ? (width - x + stride - 1) / stride : 0, begin, count);
+  std::fill_n(to, begin, 0.0F);
+  for (int64_t i = begin; i < end; ++i) to[i] = row[x + i * stride];
+  std::fill(to + end, to + count, 0.0F);
+}
+
+// Rows [first, first + count) of the matrix, columns of `pixels` pixels; row (i kh + ky) kw + kx is channel i
+// under tap (ky, kx), in the weights' order.
+void read_pixels(const float* image, const Window& w, int64_t pixel, int64_t pixels, int64_t first,
+                 int64_t count, float* panel, int64_t panel_width) {
+  const std::vector<Run> runs = runs_of(w, pixel, pixels);
+  for (int64_t k = first; k < first + count; ++k, panel += panel_width) {
+    const float* const plane = image + k / (w.kh * w.kw) * w.height * w.width;
+    const int64_t down = k / w.kw % w.kh * w.dilation, right = k % w.kw * w.dilation;
+    for (const Run& run : runs) {
+      const int64_t y = run.y + down;
+      if (y < 0 || y >= w.height) {
+        std::fill_n(panel + run.at, run.length, 0.0F);
+      } else {
+        gather(plane + y * w.width, w.width, run.x + right, w.stride, run.length, panel + run.at);
+      }
+    }
+    std::fill(panel + pixels, panel + panel_width, 0.0F);
+  }
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
+              const Conv2dOptions& options) {
+  const int64_t images = x.shape()[0], in = x.shape()[1], height = x.shape()[2], width = x.shape()[3];
+  const int64_t out = weight.shape[0], kh = weight.shape[2], kw = weight.shape[3];
+  const int64_t in_per_group = weight.shape[1], out_per_group = out / options.groups,
+                taps = in_per_group * kh * kw;
+  const Padding& p = options.padding;
+  const int64_t out_height =
+      (height + p.top + p.bottom - options.dilation * (kh - 1) - 1) / options.stride + 1;
+  const int64_t out_width = (width + p.left + p.right - options.dilation * (kw - 1) - 1) / options.stride + 1;
+  const int64_t pixels = out_height * out_width;
+
+  Window window{height, width, kh, kw, options.stride, options.dilation, p.top, p.left, out_width};
+  const bool sees_the_image_itself =
+      taps == in_per_group && options.stride == 1 && pixels == height * width && p.top == 0 && p.left == 0;
+  if (sees_the_image_itself) window = {1, height * width, 1, 1, 1, 1, 0, 0, height * width};  // one long row
+
+  const std::vector<float> b = read_bias(bias);
+  Tensor result({images, out, out_height, out_width});
+  for (int64_t group = 0; group < options.groups; ++group) {
+    const int64_t first_out = group * out_per_group;
+    Product product{.m = out_per_group, .n = pixels, .k = taps, .items = images};
+    product.read_rows = [&](int64_t row, int64_t rows, int64_t first, int64_t count, float* to,
+                            int64_t stride) {
+      for (int64_t r = 0; r < rows; ++r) {
+        read_weight(weight, (first_out + row + r) * taps + first, count, to + r * stride);
+      }
+    };
+    product.read_panel = [&](int64_t n, int64_t column, int64_t columns, int64_t first, int64_t count,
+                             float* panel, int64_t panel_width) {
+      const float* const image = x.data() + (n * in + group * in_per_group) * height * width;
+      read_pixels(image, window, column, columns, first, count, panel, panel_width);
+    };
+    product.c = result.mutable_data() + first_out * pixels;
+    product.row_stride = pixels;
+    product.item_stride = out * pixels;
+    product.row_bias = bias ? b.data() + first_out : nullptr;
+    multiply(product);
+  }
+  return result;
+}
+
+}  // namespace cutaway::fast

@@ -1,0 +1,77 @@
+// The trick: half-precision numbers need no special instructions. An f16 has its exponent and mantissa where
+// an f32 has them, three bits lower; shifted there and multiplied by 2^112 (the difference of the exponents'
+// zeros) it has the same value, subnormals included. Only infinity and NaN must get the f32's largest
+// exponent by hand.
+#include "tensor/fast/weights.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "tensor/fast/simd.h"
+
+namespace cutaway::fast {
+namespace {
+
+template <int width>
+CUTAWAY_INLINE void f16_vector(const unsigned char* from, float* to) {
+  using S = Simd<width>;
+  using Bits = typename S::Bits;
+  using Vec = typename S::Vec;
+  const Bits half = __builtin_convertvector(*reinterpret_cast<const typename S::HalfAnywhere*>(from), Bits);
+  const Bits magnitude = half & 0x7FFFU;
+  const Vec scaled = (Vec)(magnitude << 13) * 0x1p112F;
+  const Bits largest_exponent = (Bits)(magnitude >= 0x7C00U) & 0x7F800000U;
+  S::store((Vec)((Bits)scaled | largest_exponent | ((half & 0x8000U) << 16)), to);
+}
+
+template <int width>
+CUTAWAY_INLINE void bf16_vector(const unsigned char* from, float* to) {
+  using S = Simd<width>;
+  using Bits = typename S::Bits;
+  const Bits half = __builtin_convertvector(*reinterpret_cast<const typename S::HalfAnywhere*>(from), Bits);
+  S::store((typename S::Vec)(half << 16), to);
+}
+
+template <int width>
+CUTAWAY_INLINE void from_f16_body(const unsigned char* from, int64_t vectors, float* to) {
+  for (int64_t i = 0; i < vectors * 16; i += width) f16_vector<width>(from + 2 * i, to + i);
+}
+template <int width>
+CUTAWAY_INLINE void from_bf16_body(const unsigned char* from, int64_t vectors, float* to) {
+  for (int64_t i = 0; i < vectors * 16; i += width) bf16_vector<width>(from + 2 * i, to + i);
+}
+
+// `vectors` groups of 16 numbers.
+CUTAWAY_LADDER(from_f16, (const unsigned char* from, int64_t vectors, float* to), (from, vectors, to))
+CUTAWAY_LADDER(from_bf16, (const unsigned char* from, int64_t vectors, float* to), (from, vectors, to))
+
+}  // namespace
+
+void read_weight(const Weight& weight, int64_t begin, int64_t count, float* to) {
+  const auto* from = static_cast<const unsigned char*>(weight.data) + begin * bytes_per_value(weight.dtype);
+  if (weight.dtype == DType::f32) {
+    std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
+    return;
+  }
+  const auto convert = weight.dtype == DType::f16 ? from_f16 : from_bf16;
+  const int64_t whole = count / 16 * 16;
+  convert(from, whole / 16, to);
+  if (whole < count) {  // the last ones with zeros behind them
+    unsigned char rest[32] = {};
+    float converted[16];
+    std::memcpy(rest, from + 2 * whole, static_cast<size_t>(count - whole) * 2);
+    convert(rest, 1, converted);
+    std::copy_n(converted, count - whole, to + whole);
+  }
+}
+
+std::vector<float> read_bias(const std::optional<Weight>& bias) {
+  std::vector<float> values;
+  if (bias) {
+    values.resize(static_cast<size_t>(bias->shape.count()));
+    read_weight(*bias, 0, bias->shape.count(), values.data());
+  }
+  return values;
+}
+
+}  // namespace cutaway::fast
