@@ -201,7 +201,8 @@ double sigma_at(const std::vector<float>& sigmas, double t) {
 double timestep_of(const std::vector<float>& sigmas, double sigma) {
   if (sigmas.size() < 2) return 0;
   const double log_sigma = std::log(std::max(sigma, 1e-10));
-  const auto not_above = [&](float s) { return std::log(s) <= log_sigma; };
+  // Compared in float32, as the originals do, so that a sigma of the schedule finds its own time step.
+  const auto not_above = [&](float s) { return std::log(s) <= static_cast<float>(log_sigma); };
   const auto last = std::find_if(sigmas.rbegin(), sigmas.rend(), not_above);  // rend: all are above
   const int64_t low =
       std::clamp<int64_t>(sigmas.rend() - last - 1, 0, static_cast<int64_t>(sigmas.size()) - 2);
