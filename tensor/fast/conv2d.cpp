@@ -104,7 +104,9 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
     product.read_rows = [&](int64_t row, int64_t rows, int64_t first, int64_t count, float* to,
                             int64_t stride) {
       for (int64_t r = 0; r < rows; ++r) {
-        read_weight(weight, (first_out + row + r) * taps + first, count, to + r * stride);
+        const int64_t begin = (first_out + row + r) * taps + first;
+        read_weight(weight, begin, count, to + r * stride);
+        prefetch_weight(weight, begin + count, count);
       }
     };
     product.read_panel = [&](int64_t n, int64_t column, int64_t columns, int64_t first, int64_t count,

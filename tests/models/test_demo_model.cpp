@@ -90,7 +90,10 @@ TEST_CASE("the boxes of the UNet and of the VAE's decoder, one recorded call eac
       const StoredTensor* expected = expected_.find(path.substr(root_.size()));
       if (expected == nullptr) return;
       CAPTURE(path);
-      CHECK_CLOSE(value, expected->to_tensor(), 5e-4F);
+      const Tensor tensor = expected->to_tensor();
+      float largest = 0;  // some of this network's inner values are in the hundreds
+      for (const float v : tensor.values()) largest = std::max(largest, std::fabs(v));
+      CHECK_CLOSE(value, tensor, 1e-5F * largest);
       ++compared;
     }
 
@@ -178,30 +181,24 @@ TEST_CASE("every sampler draws a finite picture of another size") {
 }
 
 TEST_CASE("options that make no picture are refused in one sentence") {
-  const auto refusal = [](const std::function<void(GenerateOptions&)>& change) {
+  const auto check_refused = [](const std::string& says,
+                                const std::function<void(GenerateOptions&)>& change) {
     GenerateOptions options = quick("a fish");
     change(options);
-    try {
-      demo().generate(options);
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string("accepted");
+    CHECK_THROWS_WITH_AS(demo().generate(options), doctest::Contains(says.c_str()), Error);
   };
-  using doctest::Contains;
-  CHECK(refusal([](auto& o) { o.steps = 0; }) ==
-        Contains("the number of steps is 0, but must be from 1 to 1000"));
-  CHECK(refusal([](auto& o) { o.steps = 1001; }) == Contains("from 1 to 1000"));
-  CHECK(refusal([](auto& o) { o.guidance_scale = NAN; }) == Contains("guidance scale"));
-  CHECK(refusal([](auto& o) { o.width = 7; }) ==
-        Contains("the width is 7 pixels, but must be a multiple of 4: take 4 or 8"));
-  CHECK(refusal([](auto& o) { o.height = -8; }) == Contains("the height is -8 pixels"));
-  CHECK(refusal([](auto& o) { o.width = 1 << 30; }) == Contains("to 8192"));
-  CHECK(refusal([](auto& o) { o.batch = 0; }) == Contains("the batch is 0"));
-  CHECK(refusal([](auto& o) { o.eta = 2; }) == Contains("eta must be"));
-  CHECK(refusal([](auto& o) {
-          o.start = Tensor::filled({1, 4, 8, 8}, 0);
-        }) == Contains("the latents to start from are [1, 4, 8, 8], but must be [1, 4, 16, 16]"));
+  check_refused("the number of steps is 0, but must be from 1 to 1000", [](auto& o) { o.steps = 0; });
+  check_refused("from 1 to 1000", [](auto& o) { o.steps = 1001; });
+  check_refused("guidance scale", [](auto& o) { o.guidance_scale = NAN; });
+  check_refused("the width is 7 pixels, but must be a multiple of 4: take 4 or 8",
+                [](auto& o) { o.width = 7; });
+  check_refused("the height is -8 pixels", [](auto& o) { o.height = -8; });
+  check_refused("to 8192", [](auto& o) { o.width = 1 << 30; });
+  check_refused("the batch is 0", [](auto& o) { o.batch = 0; });
+  check_refused("eta must be", [](auto& o) { o.eta = 2; });
+  check_refused("the latents to start from are [1, 4, 8, 8], but must be [1, 4, 16, 16]", [](auto& o) {
+    o.start = Tensor::filled({1, 4, 8, 8}, 0);
+  });
 }
 
 TEST_CASE("a prompt that is too long is cut, and the words that were dropped are named") {

@@ -1,0 +1,137 @@
+// The blocks of diffusers' networks, and of transformers' text encoder.
+#include "apps/verify/layers.h"
+#include "apps/verify/subject.h"
+
+namespace cutaway::verify {
+namespace {
+
+Tensor temb_of(const Inputs& in) { return in.has("temb") ? in.tensor("temb") : Tensor(); }
+Tensor prompt_of(const Inputs& in) {
+  return in.has("encoder_hidden_states") ? in.tensor("encoder_hidden_states") : Tensor();
+}
+
+Subject attention(const Blueprint& b) {
+  return subject_of(attention_of(b.weights, "", unet_options(b.params).heads), b.source,
+                    [](const CrossAttention& layer, const Inputs& in) {
+                      const Tensor x = in.tensor("hidden_states");
+                      const Tensor prompt = prompt_of(in);
+                      return Outputs{{"y", layer(x, prompt.empty() ? x : prompt)}};
+                    });
+}
+
+Subject basic_transformer_block(const Blueprint& b) {
+  return subject_of(transformer_block_of(b.weights, "", unet_options(b.params)), b.source,
+                    [](const BasicTransformerBlock& layer, const Inputs& in) {
+                      return Outputs{{"y", layer(in.tensor("hidden_states"), prompt_of(in))}};
+                    });
+}
+
+Subject transformer_2d(const Blueprint& b) {
+  LayerOptions options = unet_options(b.params);
+  options.transformer_eps = static_cast<float>(b.params.number("eps", options.transformer_eps));
+  return subject_of(transformer_of(b.weights, "", options), b.source,
+                    [](const SpatialTransformer& layer, const Inputs& in) {
+                      return Outputs{{"sample", layer(in.tensor("hidden_states"), prompt_of(in))}};
+                    });
+}
+
+Subject clip_encoder_layer(const Blueprint& b) {
+  return one_to_one(clip_layer_of(b.weights, b.params), b.source, "hidden_states", "y");
+}
+
+Subject resblock(const Blueprint& b) {
+  const LayerOptions options = unet_options(b.params);
+  const bool of_the_vae = !b.weights.has_below("time_emb_proj");
+  const float eps = of_the_vae ? vae_options(b.params).resnet_eps : options.resnet_eps;
+  return subject_of(resblock_of(b.weights, "", options.groups, eps), b.source,
+                    [](const ResBlock& layer, const Inputs& in) {
+                      return Outputs{{"sample", layer(in.tensor("hidden_states"), temb_of(in))}};
+                    });
+}
+
+Subject time_embedding_mlp(const Blueprint& b) {
+  return one_to_one(time_embedding_of(b.weights, ""), b.source, "t_emb", "temb");
+}
+
+Subject down_block(const Blueprint& b) {
+  return subject_of(
+      down_block_of(b.weights, unet_options(b.params)), b.source,
+      [](const DownBlock& layer, const Inputs& in) {
+        std::vector<Tensor> skips;
+        Outputs out{{"sample", layer(in.tensor("hidden_states"), temb_of(in), prompt_of(in), skips)}};
+        for (size_t i = 0; i < skips.size(); ++i) out["state" + std::to_string(i)] = skips[i];
+        return out;
+      });
+}
+
+Subject up_block(const Blueprint& b) {
+  return subject_of(
+      up_block_of(b.weights, unet_options(b.params)), b.source, [](const UpBlock& layer, const Inputs& in) {
+        std::vector<Tensor> skips;  // the last one is joined first
+        for (int i = 0; in.has("res" + std::to_string(i)); ++i) {
+          skips.push_back(in.tensor("res" + std::to_string(i)));
+        }
+        return Outputs{{"sample", layer(in.tensor("hidden_states"), temb_of(in), prompt_of(in), skips)}};
+      });
+}
+
+Subject mid_block(const Blueprint& b) {
+  return subject_of(
+      mid_block_of(b.weights, unet_options(b.params)), b.source, [](const MidBlock& layer, const Inputs& in) {
+        return Outputs{{"sample", layer(in.tensor("hidden_states"), temb_of(in), prompt_of(in))}};
+      });
+}
+
+Subject downsample(const Blueprint& b) {
+  const bool right_and_bottom = b.params.integer("padding", 1) == 0;
+  const Padding padding = right_and_bottom ? Padding{.right = 1, .bottom = 1} : Padding::all(1);
+  return one_to_one(downsample_of(b.weights, "", padding), b.source, "hidden_states", "sample");
+}
+
+Subject upsample(const Blueprint& b) {
+  return one_to_one(upsample_of(b.weights, ""), b.source, "hidden_states", "sample");
+}
+
+Subject vae_attention(const Blueprint& b) {
+  return one_to_one(vae_attention_of(b.weights, "", vae_options(b.params)), b.source, "hidden_states",
+                    "sample");
+}
+
+Subject vae_down_encoder_block(const Blueprint& b) {
+  return one_to_one(vae_down_block_of(b.weights, vae_options(b.params)), b.source, "hidden_states", "sample");
+}
+
+Subject vae_up_decoder_block(const Blueprint& b) {
+  return one_to_one(vae_up_block_of(b.weights, vae_options(b.params)), b.source, "hidden_states", "sample");
+}
+
+Subject vae_mid_block(const Blueprint& b) {
+  return one_to_one(vae_mid_block_of(b.weights, vae_options(b.params)), b.source, "hidden_states", "sample");
+}
+
+}  // namespace
+
+const Builders& block_builders() {
+  static const Builders table = {
+      {"attention", attention},
+      {"basic_transformer_block", basic_transformer_block},
+      {"clip_encoder_layer", clip_encoder_layer},
+      {"cross_attn_down_block", down_block},
+      {"cross_attn_up_block", up_block},
+      {"down_block", down_block},
+      {"downsample_conv", downsample},
+      {"mid_block_cross_attn", mid_block},
+      {"resblock", resblock},
+      {"time_embedding_mlp", time_embedding_mlp},
+      {"transformer_2d", transformer_2d},
+      {"up_block", up_block},
+      {"upsample_conv", upsample},
+      {"vae_attention", vae_attention},
+      {"vae_down_encoder_block", vae_down_encoder_block},
+      {"vae_mid_block", vae_mid_block},
+      {"vae_up_decoder_block", vae_up_decoder_block},
+  };
+  return table;
+}
+
+}  // namespace cutaway::verify

@@ -1,0 +1,114 @@
+// The blocks of CompVis' code: the same layers under other names.
+#include "apps/verify/layers.h"
+#include "apps/verify/subject.h"
+#include "tensor/error.h"
+
+namespace cutaway::verify {
+namespace {
+
+using Names = std::vector<std::pair<std::string, std::string>>;  // theirs, ours
+
+// Every layer that goes by another name there is found by it.
+Subject with_names(Subject subject, const Names& names) {
+  for (const auto& [theirs, ours] : names) subject.aliases[theirs] = Place::value_at(ours);
+  return subject;
+}
+
+Subject resblock(const Blueprint& b) {
+  const Names names = {{"in_layers.0", "norm1"},          {"in_layers.2", "conv1"},
+                       {"emb_layers.1", "time_emb_proj"}, {"out_layers.0", "norm2"},
+                       {"out_layers.3", "conv2"},         {"skip_connection", "conv_shortcut"}};
+  const WeightTable weights = b.weights.renamed(names);
+  const LayerOptions options = unet_options(b.params);
+  Subject subject = with_names(
+      subject_of(resblock_of(weights, "", options.groups, options.resnet_eps), weights,
+                 [](const ResBlock& layer, const Inputs& in) {
+                   return Outputs{{"h", layer(in.tensor("x"), in.has("emb") ? in.tensor("emb") : Tensor())}};
+                 }),
+      names);
+  subject.aliases["in_layers.1"] = Place::operation_at("", "silu", 0);
+  subject.aliases["emb_layers.0"] = Place::operation_at("", "silu", 1);
+  subject.aliases["out_layers.1"] = Place::operation_at("", "silu", 2);
+  // out_layers.2 is the dropout of training, so the same as before it
+  subject.aliases["out_layers.2"] = Place::operation_at("", "silu", 2);
+  subject.aliases["in_layers"] = Place::value_at("conv1");
+  subject.aliases["emb_layers"] = Place::value_at("time_emb_proj");
+  subject.aliases["out_layers"] = Place::value_at("conv2");
+  // Without a convolution it is the identity.
+  if (!weights.has_below("conv_shortcut")) {
+    subject.aliases["skip_connection"] = Place{.what = Place::What::input, .path = ""};
+  }
+  return subject;
+}
+
+Subject spatial_transformer(const Blueprint& b) {
+  LayerOptions options = unet_options(b.params);
+  options.transformer_eps = static_cast<float>(b.params.number("eps", options.transformer_eps));
+  return subject_of(transformer_of(b.weights, "", options), b.source,
+                    [](const SpatialTransformer& layer, const Inputs& in) {
+                      return Outputs{{"h", layer(in.tensor("x"), in.tensor("context"))}};
+                    });
+}
+
+Subject downsample(const Blueprint& b) {
+  const Names names = {{"op", "conv"}};
+  const WeightTable weights = b.weights.renamed(names);
+  return with_names(one_to_one(downsample_of(weights, "", Padding::all(1)), weights, "x", "h"), names);
+}
+
+Subject upsample(const Blueprint& b) { return one_to_one(upsample_of(b.weights, ""), b.source, "x", "h"); }
+
+Subject vae_resnet_block(const Blueprint& b) {
+  const Names names = {{"nin_shortcut", "conv_shortcut"}, {"temb_proj", "time_emb_proj"}};
+  const WeightTable weights = b.weights.renamed(names);
+  const LayerOptions options = vae_options(b.params);
+  return with_names(
+      subject_of(
+          resblock_of(weights, "", options.groups, options.resnet_eps), weights,
+          [](const ResBlock& layer, const Inputs& in) {
+            return Outputs{{"h", layer(in.tensor("x"), in.has("temb") ? in.tensor("temb") : Tensor())}};
+          }),
+      names);
+}
+
+// A 1x1 convolution is a linear layer for every pixel: [out, in, 1, 1] is [out, in].
+void make_linear(WeightTable& weights) {
+  for (auto& [name, weight] : weights.weights()) {
+    const Shape shape = weight.shape;
+    if (shape.rank() != 4) continue;
+    if (shape[2] != 1 || shape[3] != 1) {
+      throw Error(weights.description() + ": the weight " + name + " has the shape " + to_string(shape) +
+                  ", but must be a 1x1 convolution");
+    }
+    weight.shape = Shape{shape[0], shape[1]};
+  }
+}
+
+Subject vae_attn_block(const Blueprint& b) {
+  const Names names = {
+      {"norm", "group_norm"}, {"q", "to_q"}, {"k", "to_k"}, {"v", "to_v"}, {"proj_out", "to_out.0"}};
+  WeightTable weights = b.weights.renamed(names);
+  make_linear(weights);
+  Subject subject =
+      with_names(one_to_one(vae_attention_of(weights, "", vae_options(b.params)), weights, "x", "h"), names);
+  for (const char* name : {"q", "k", "v", "proj_out"}) {
+    subject.aliases[name].view = Place::View::tokens_as_image;
+  }
+  return subject;
+}
+
+}  // namespace
+
+const Builders& compvis_builders() {
+  static const Builders table = {
+      {"compvis_downsample", downsample},
+      {"compvis_resblock", resblock},
+      {"compvis_spatial_transformer", spatial_transformer},
+      {"compvis_upsample", upsample},
+      {"compvis_vae_attn_block", vae_attn_block},
+      {"compvis_vae_resnet_block", vae_resnet_block},
+  };
+  return table;
+}
+
+}  // namespace cutaway::verify

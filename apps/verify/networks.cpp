@@ -1,0 +1,96 @@
+// Whole networks.
+#include "apps/verify/cases.h"
+#include "apps/verify/subject.h"
+#include "models/config.h"
+#include "nn/weight_sources.h"
+#include "tensor/error.h"
+#include "tensor/ops.h"
+
+namespace cutaway::verify {
+namespace {
+
+// An input of the file, or with formula weights one that the formula makes from its name.
+Tensor input_or_formula(const Inputs& in, const std::string& name, const Shape& shape, bool formula) {
+  return formula && !in.has(name) ? formula_input("in/" + name, shape) : in.tensor(name);
+}
+
+// The channels of the latent, the mask and the masked latent, as far as the case has them.
+Tensor joined_sample(const Inputs& in) {
+  std::vector<Tensor> parts = {in.tensor("sample")};
+  for (const char* name : {"mask", "masked_latent"}) {
+    if (in.has(name)) parts.push_back(in.tensor(name));
+  }
+  return parts.size() == 1 ? parts.front() : concat(parts, 1);
+}
+
+Subject sd_unet(const Blueprint& b) {
+  UNetConfig config = unet_config(b.config.values(), b.config.where());
+  const bool formula = b.entry.weights == "formula";
+  // An inpainting network is its base's but for the channels that go in.
+  if (b.entry.kind == "inpainting") config.in_channels = b.weights.shape("conv_in.weight")[1];
+  return subject_of(UNet(config), b.source, [config, formula](const UNet& unet, const Inputs& in) {
+    const std::vector<std::string> names = in.outputs();
+    const std::string output = names.empty() ? "sample" : names.front();  // "sample", or "" for the only one
+    Tensor sample, prompt;
+    if (formula) {
+      const Shape shape = in.output_shape(output).with(1, config.in_channels);
+      sample = input_or_formula(in, "sample", shape, true);
+      prompt = input_or_formula(in, "encoder_hidden_states",
+                                {sample.shape()[0], 77, config.cross_attention_dim}, true);
+    } else {
+      sample = joined_sample(in);
+      prompt = in.tensor("encoder_hidden_states");
+    }
+    const std::vector<float> t = in.timesteps("timestep", sample.shape()[0]);
+    return Outputs{{output, unet(sample, t, prompt)}};
+  });
+}
+
+Subject vae(const Blueprint& b) {
+  Subject subject =
+      subject_of(AutoencoderKL(vae_config(b.config.values(), b.config.where())), b.source,
+                 [](const AutoencoderKL& network, const Inputs& in) -> Outputs {
+                   if (in.has("latent")) return {{"image", network.decode(in.tensor("latent"))}};
+                   const LatentDistribution latent = network.encode(in.tensor("image"));
+                   return {{"mean", latent.mean}, {"logvar", latent.logvar}, {"std", latent.std}};
+                 });
+  subject.aliases["out/moments"] = Place::value_at("quant_conv");
+  return subject;
+}
+
+constexpr std::string_view clip_skip = "clip_skip";
+
+Subject clip_text(const Blueprint& b) {
+  const ClipTextConfig config = clip_text_config(b.config.values(), b.config.where());
+  Subject subject =
+      subject_of(CLIPTextModel(config), b.source, [](const CLIPTextModel& model, const Inputs& in) {
+        const TokenIds ids = in.tokens("input_ids");
+        const Tensor last = model(ids);
+        Outputs out{{"last_hidden_state", last}, {"pooler_output", pooled(last, ids)}};
+        for (const std::string& name : in.outputs()) {  // clip_skip2: a run without the last layer
+          if (!name.starts_with(clip_skip)) continue;
+          const std::string number = name.substr(clip_skip.size());
+          if (number.empty() || number.size() > 4 ||
+              number.find_first_not_of("0123456789") != std::string::npos)
+            continue;
+          out[name] = model(ids, std::stoll(number));
+        }
+        return out;
+      });
+  const std::string before_last =
+      config.num_hidden_layers == 1
+          ? "text_model.embeddings"
+          : "text_model.encoder.layers." + std::to_string(config.num_hidden_layers - 2);
+  subject.aliases["out/hidden_state_penultimate"] = Place::value_at(before_last);
+  return subject;
+}
+
+}  // namespace
+
+const Builders& network_builders() {
+  static const Builders table = {
+      {"clip_text", clip_text}, {"inpainting", sd_unet}, {"sd_unet", sd_unet}, {"vae", vae}};
+  return table;
+}
+
+}  // namespace cutaway::verify

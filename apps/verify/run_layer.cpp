@@ -1,0 +1,234 @@
+// Runs a case of a layer: builds it, watches it run, compares every value.
+#include <algorithm>
+#include <cmath>
+
+#include "apps/verify/cases.h"
+#include "apps/verify/recorder.h"
+#include "apps/verify/subject.h"
+#include "nn/weight_sources.h"
+#include "tensor/error.h"
+#include "tensor/ops.h"
+#include "tensor/text.h"
+
+namespace cutaway::verify {
+
+// ---- Inputs
+
+Inputs::Inputs(const SafetensorsFile& file, const FileEntry& entry, std::string tag)
+    : file_(file), entry_(entry), tag_(std::move(tag)) {}
+
+std::string Inputs::full(const std::string& section, const std::string& name) const {
+  return (tag_.empty() ? "" : tag_ + "/") + section + (name.empty() ? "" : "/" + name);
+}
+
+bool Inputs::has(const std::string& name) const { return file_.find(full("in", name)) != nullptr; }
+
+Tensor Inputs::tensor(const std::string& name) const { return file_.at(full("in", name)).to_tensor(); }
+
+std::vector<int64_t> Inputs::integers(const std::string& name) const {
+  return file_.at(full("in", name)).to_integers();
+}
+
+TokenIds Inputs::tokens(const std::string& name) const {
+  const StoredTensor& stored = file_.at(full("in", name));
+  if (stored.shape.size() != 2) {
+    throw Error(file_.path() + ": " + in_quotes(stored.name) + " has the shape " + to_string(stored.shape) +
+                ", but token ids must be [N, T]");
+  }
+  return {.batch = stored.shape[0], .length = stored.shape[1], .ids = stored.to_integers()};
+}
+
+std::vector<float> Inputs::timesteps(const std::string& name, int64_t images) const {
+  const StoredTensor& stored = file_.at(full("in", name));
+  std::vector<float> t;
+  if (stored.dtype.starts_with("F") || stored.dtype.starts_with("BF")) {
+    t = stored.to_floats();
+  } else {
+    for (const int64_t step : stored.to_integers()) t.push_back(static_cast<float>(step));
+  }
+  if (t.size() == 1) t.resize(static_cast<size_t>(images), t.front());  // one for all
+  return t;
+}
+
+std::vector<std::string> Inputs::outputs() const {
+  std::vector<std::string> names;
+  for (const TensorEntry& tensor : entry_.tensors) {
+    const NameParts parts = parts_of(tensor.name);
+    if (parts.section == "out" && parts.tag == tag_) names.push_back(parts.rest);
+  }
+  return names;
+}
+
+Shape Inputs::output_shape(const std::string& name) const {
+  return Shape(std::span<const int64_t>(file_.at(full("out", name)).shape));
+}
+
+// ---- A run
+
+namespace {
+
+struct Run {
+  std::string tag;
+  std::vector<const TensorEntry*> expected;  // its outputs and traces
+};
+
+std::vector<Run> runs_of(const FileEntry& entry) {
+  std::vector<Run> runs;
+  for (const TensorEntry& tensor : entry.tensors) {
+    if (tensor.role != Role::output && tensor.role != Role::trace) continue;
+    const std::string tag = parts_of(tensor.name).tag;
+    const auto run = std::find_if(runs.begin(), runs.end(), [&](const Run& r) { return r.tag == tag; });
+    if (run != runs.end()) {
+      run->expected.push_back(&tensor);
+    } else {
+      runs.push_back({tag, {&tensor}});
+    }
+  }
+  return runs;
+}
+
+WeightTable weights_of(const Case& the_case, const SafetensorsFile& file) {
+  const FileEntry& entry = *the_case.entry;
+  WeightTable weights(the_case.path());
+  if (entry.weights == "base") {
+    weights.add_file(SafetensorsFile::open(the_case.manifest->path_of(entry.params.text("base"))));
+  } else if (entry.weights != "file" && entry.weights != "formula") {
+    throw Error(the_case.path() + ": a case of the kind " + in_quotes(entry.kind) +
+                " needs weights, but in the manifest they are " + in_quotes(entry.weights));
+  }
+  weights.add_file(file);
+  return weights;
+}
+
+Params config_of(const Case& the_case) {
+  const FileEntry& entry = *the_case.entry;
+  if (entry.params.has("config") || !entry.params.has("base")) return entry.params.object("config");
+  const std::string base = entry.params.text("base");
+  const FileEntry* base_entry = the_case.manifest->find(base);
+  if (!base_entry) {
+    throw Error(the_case.path() + ": its base " + in_quotes(base) +
+                " is not in the manifest, so its configuration is not known");
+  }
+  return base_entry->params.object("config");
+}
+
+// The case's subject; runs tagged lowvar want some of its weights smaller.
+Subject build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
+  const FileEntry& entry = *the_case.entry;
+  WeightTable weights = weights_of(the_case, file);
+  if (lowvar) {
+    Params how = entry.params.object("lowvar");
+    if (!how.has("factor") && entry.params.has("base")) {
+      if (const FileEntry* base = the_case.manifest->find(entry.params.text("base"))) {
+        how = base->params.object("lowvar");
+      }
+    }
+    if (!how.has("factor")) how.refuse("factor", "is needed for the runs tagged lowvar");
+    weights = weights.scaled(how.texts("names"), static_cast<float>(how.number("factor", 1)));
+  }
+  const FormulaSource formula;
+  const WeightSource& source =
+      entry.weights == "formula" ? static_cast<const WeightSource&>(formula) : weights;
+  const Blueprint blueprint{entry, entry.params, config_of(the_case), source, weights};
+  for (const Builders* builders : {&block_builders(), &compvis_builders(), &network_builders()}) {
+    if (const auto found = builders->find(entry.kind); found != builders->end())
+      return found->second(blueprint);
+  }
+  throw NotBuilt("there is no layer of the kind " + in_quotes(entry.kind));
+}
+
+Tensor mean_and_std(const Tensor& x) {
+  const auto n = static_cast<double>(x.count());
+  double sum = 0, squares = 0;
+  for (const float value : x.values()) sum += value;
+  const double mean = sum / n;
+  for (const float value : x.values()) squares += (value - mean) * (value - mean);
+  const float numbers[] = {static_cast<float>(mean), static_cast<float>(std::sqrt(squares / n))};
+  return Tensor({2}, numbers);
+}
+
+// A value of ours as the reference shows it.
+Tensor viewed(const Tensor& value, Place::View view, const std::vector<int64_t>& shape) {
+  switch (view) {
+    case Place::View::as_is:
+      return value;
+    case Place::View::tokens_as_image:
+      if (shape.size() != 4 || value.shape().rank() != 3) return value;  // the comparison tells
+      return to_image(value, shape[2], shape[3]);
+    case Place::View::mean_and_std:
+      return mean_and_std(value);
+    case Place::View::first_values: {
+      const int64_t wanted = shape.empty() ? 0 : shape[0];
+      if (wanted < 1 || wanted > value.count()) return value;
+      return Tensor({wanted}, value.values().first(static_cast<size_t>(wanted)));
+    }
+  }
+  return value;
+}
+
+Comparison compare_value(const SafetensorsFile& file, const TensorEntry& entry,
+                         const std::optional<Place>& place, const Recorder& recorder,
+                         const Outputs& outputs) {
+  const Tensor* value = nullptr;
+  if (place && place->what == Place::What::output) {
+    const auto output = outputs.find(place->path);
+    if (output != outputs.end()) value = &output->second;
+  } else if (place) {
+    value = recorder.find(*place);
+  }
+  if (!value) return not_compared(entry.name, "no such value: this network has none of that name");
+  return compare_with(file, entry, viewed(*value, place->view, entry.shape), entry.role == Role::trace);
+}
+
+std::set<std::string> activation_owners(const Run& run) {
+  std::set<std::string> owners;
+  for (const TensorEntry* entry : run.expected) {
+    if (const auto owner = activation_owner(parts_of(entry->name).rest)) owners.insert(*owner);
+  }
+  return owners;
+}
+
+void run_once(const SafetensorsFile& file, const FileEntry& entry, const Run& run, const Subject& subject,
+              Comparisons& comparisons) {
+  const PlaceFinder finder(subject.paths, subject.aliases, activation_owners(run));
+  std::vector<std::optional<Place>> places;
+  std::vector<Place> wanted;
+  for (const TensorEntry* expected : run.expected) {
+    const NameParts parts = parts_of(expected->name);
+    places.push_back(finder.find(parts.section, parts.rest));
+    if (places.back()) wanted.push_back(*places.back());
+  }
+  Recorder recorder(wanted);
+  Outputs outputs;
+  {
+    const Observe observing(recorder);
+    outputs = subject.run(Inputs(file, entry, run.tag));
+  }
+  for (size_t i = 0; i < places.size(); ++i) {
+    comparisons.push_back(compare_value(file, *run.expected[i], places[i], recorder, outputs));
+  }
+}
+
+}  // namespace
+
+bool is_layer(const std::string& kind) {
+  return block_builders().contains(kind) || compvis_builders().contains(kind) ||
+         network_builders().contains(kind);
+}
+
+Comparisons run_layer(const Case& the_case) {
+  const FileEntry& entry = *the_case.entry;
+  const SafetensorsFile file = SafetensorsFile::open(the_case.path());
+  check_against_manifest(file, entry);
+  Comparisons comparisons;
+  std::optional<Subject> subject, lowvar_subject;
+  for (const Run& run : runs_of(entry)) {
+    const bool lowvar = run.tag.starts_with("lowvar");
+    std::optional<Subject>& built = lowvar ? lowvar_subject : subject;
+    if (!built) built = build(the_case, file, lowvar);
+    run_once(file, entry, run, *built, comparisons);
+  }
+  return comparisons;
+}
+
+}  // namespace cutaway::verify
