@@ -10,6 +10,7 @@
 #include "samplers/random.h"
 #include "tensor/error.h"
 #include "tensor/json.h"
+#include "tensor/trace.h"
 
 namespace cutaway {
 namespace {
@@ -92,6 +93,11 @@ class BatchNoise {
 
  private:
   std::vector<TorchRandom> streams_;
+};
+
+// Whatever way a run ends, no step goes on after it.
+struct StepTold {
+  ~StepTold() { trace::set_step(-1); }
 };
 
 Tensor repeated(const Tensor& item, int64_t times) {
@@ -189,7 +195,10 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
   const Tensor both = concat({negative, prompt}, 0);  // [2 batch, T, width]
 
   // Classifier-free guidance (Ho & Salimans 2022): two predictions, and away from the one without the prompt.
+  const StepTold told;
+  int calls = 0;  // every sampler here asks the model once a step
   const Model predict = [&](const Tensor& x, float t) {
+    trace::set_step(calls++);
     if (options.guidance_scale == 1)
       return unet(x, std::vector<float>(static_cast<size_t>(batch), t), prompt);
     const std::vector<float> times(static_cast<size_t>(2 * batch), t);
@@ -207,6 +216,7 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
   const SamplerOptions how{.steps = options.steps, .eta = options.eta};
   result.latent = sample(options.sampler, scheduler, how, predict, start, std::ref(noise), events.step);
 
+  trace::set_step(-1);
   if (events.decode) events.decode();
   result.picture = vae.decode(cutaway::scale(result.latent, 1 / vae.config.scaling_factor));
   return result;

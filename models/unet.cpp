@@ -117,6 +117,8 @@ Tensor UNet::operator()(Tensor sample, std::span<const float> t, Tensor prompt) 
   Tensor h = conv_in(sample);
   std::vector<Tensor> skips{h};  // 12 in SD 1.x: conv_in, then 3 3 3 2 from d1 to d4
   for (const DownBlock& down : down_blocks) h = down(h, temb, prompt, skips);
+  for (size_t i = 0; i < skips.size(); ++i)
+    skips[i] = scope(("skips." + std::to_string(i)).c_str(), skips[i]);
   h = mid_block(h, temb, prompt);
   for (const UpBlock& up : up_blocks) h = up(h, temb, prompt, skips);
 

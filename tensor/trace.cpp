@@ -9,6 +9,7 @@ namespace {
 thread_local const Scope* innermost = nullptr;
 thread_local std::vector<Observer*> observers;
 thread_local double flops_so_far = 0;
+thread_local int step_now = -1;
 
 std::string joined(const std::string& path, const char* name) {
   return path.empty() ? name : path + "." + name;
@@ -30,6 +31,9 @@ namespace trace {
 
 double flops() { return flops_so_far; }
 void count_flops(double count) { flops_so_far += count; }
+
+int step() { return step_now; }
+void set_step(int step) { step_now = step; }
 
 bool observed() { return !observers.empty(); }
 

@@ -51,6 +51,10 @@ bool observed();
 /// to do.
 double flops();
 void count_flops(double count);
+/// The sampler's step that this thread is in, counted from 0; -1 outside of all steps. Whoever runs the steps
+/// sets it; observers and the debugger read it.
+int step();
+void set_step(int step);
 }  // namespace trace
 
 /// The first line of every layer's operator():

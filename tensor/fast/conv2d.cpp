@@ -104,9 +104,7 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
     product.read_rows = [&](int64_t row, int64_t rows, int64_t first, int64_t count, float* to,
                             int64_t stride) {
       for (int64_t r = 0; r < rows; ++r) {
-        const int64_t begin = (first_out + row + r) * taps + first;
-        read_weight(weight, begin, count, to + r * stride);
-        prefetch_weight(weight, begin + count, count);
+        read_weight(weight, (first_out + row + r) * taps + first, count, to + r * stride);
       }
     };
     product.read_panel = [&](int64_t n, int64_t column, int64_t columns, int64_t first, int64_t count,

@@ -68,9 +68,7 @@ void read_transposed_weight(const Weight& weight, int64_t o, int64_t outs, int64
       for (int64_t r = 0; r < 4; ++r) {
         float* row = rows + r * most_terms;
         if (j + r < outs)
-          const int64_t begin = (o + j + r) * in + first + i;
-          read_weight(weight, begin, terms, row);
-          prefetch_weight(weight, begin + terms, terms);
+          read_weight(weight, (o + j + r) * in + first + i, terms, row);
         else
           std::fill_n(row, terms, 0.0F);
       }

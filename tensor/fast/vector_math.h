@@ -60,16 +60,6 @@ struct Math {
   }
   CUTAWAY_INLINE static void exp(Vec& x) { exp(x, Vec{}); }
 
-  /// x = e^x for x <= 0, as softmax needs it, in fewer steps; what would be subnormal is 0.
-  CUTAWAY_INLINE static void exp_of_negative(Vec& x) {
-    const Vec original = x;
-    Vec p;
-    Int n;
-    exp_parts(x, p, n);
-    p += 1.0F;
-    x = original < -87.0F ? Vec{} : p * (Vec)((n + 127) << 23);
-  }
-
   /// v = upper + lower, where upper has 12 bits: its product with another such number is exact. For large
   /// exponents, whose rounding would show in the result.
   CUTAWAY_INLINE static void split(const Vec& v, Vec& upper, Vec& lower) {

@@ -65,12 +65,6 @@ void read_weight(const Weight& weight, int64_t begin, int64_t count, float* to) 
   }
 }
 
-void prefetch_weight(const Weight& weight, int64_t begin, int64_t count) {
-  const int64_t size = bytes_per_value(weight.dtype), end = std::min(begin + count, weight.shape.count());
-  const auto* const bytes = static_cast<const unsigned char*>(weight.data);
-  for (int64_t at = begin * size; at < end * size; at += 64) __builtin_prefetch(bytes + at, 0, 2);
-}
-
 std::vector<float> read_bias(const std::optional<Weight>& bias) {
   std::vector<float> values;
   if (bias) {
