@@ -1,0 +1,32 @@
+// Architecture: the boxes of a model and the recorded runs that fill them in.
+#pragma once
+
+#include <string>
+
+#include "apps/describe/box.h"
+#include "apps/describe/recording.h"
+
+namespace cutaway::describe {
+
+enum class Part { text_encoder, unet, vae, all };
+
+struct DescribeOptions {
+  std::string model;  // a folder; "" for the sizes of SD 1.5, which need no file
+  Part part = Part::all;
+  int64_t pixels = 0;  // width and height of the picture; 0 is the size the model was trained at
+  bool timed = false;  // run it once at its full size
+};
+
+struct Architecture {
+  Box root;             // the one part that was asked for, or all of them
+  Recording recording;  // of all parts, one after another; tensors are those of small runs
+  int64_t pixels = 0;
+  std::string model;  // for headings: "Stable Diffusion 1.5" or the folder
+  int64_t latent_channels = 0, latent_size = 0;
+};
+
+/// Loads or makes the model and runs it. Throws Error when the model cannot be loaded or `pixels` does not
+/// divide.
+Architecture describe_model(const DescribeOptions& options);
+
+}  // namespace cutaway::describe

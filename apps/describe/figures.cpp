@@ -1,0 +1,10 @@
+#include "apps/describe/figures.h"
+
+namespace cutaway::describe {
+
+std::string as_svg(const Architecture& architecture, const Box& box, const SourceLines& sources, bool timed) {
+  if (box.type == "UNet") return draw_unet(architecture, box, sources, timed);
+  return draw_inside(architecture, box, sources, timed);
+}
+
+}  // namespace cutaway::describe
