@@ -12,6 +12,8 @@ enum ExitCode { exit_ok = 0, exit_failed = 1, exit_error = 2 };
 
 /// The subcommands. What a command ends with goes to `exit_code`; when it cannot be done it throws Error.
 void add_generate_command(CLI::App& program, int& exit_code);
+void add_trace_command(CLI::App& program, int& exit_code);
+void add_compare_command(CLI::App& program, int& exit_code);
 void add_verify_command(CLI::App& program, int& exit_code);
 void add_bench_command(CLI::App& program, int& exit_code);
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "apps/commands.h"
+#include "apps/inside/inside_options.h"
 #include "apps/picture_options.h"
 #include "models/stable_diffusion.h"
 #include "tensor/backend.h"
@@ -25,6 +26,7 @@ struct GenerateArguments {
   std::string out = "cutaway.png";
   int64_t columns = 0;  // of a sheet with all pictures; 0: a file for each
   bool quiet = false;
+  inside::InsideOptions inside;
   RunOptions run;
 
   int64_t pictures() const { return picture.batch * static_cast<int64_t>(prompts.size()); }
@@ -61,7 +63,7 @@ void must_be_finite(const Tensor& picture) {
     if (!std::isfinite(value)) {
       throw Error(
           "the picture holds NaN or infinite values and is not written; are the weights damaged? "
-          "A lower --cfg may help");
+          "--check-finite says in which layer they appear, and a lower --cfg may help");
     }
   }
 }
@@ -170,6 +172,7 @@ void generate(const GenerateArguments& arguments) {
   GenerateOptions options = to_generate_options(arguments.picture);
   const uint64_t first_seed = options.seed;
   const StableDiffusion model = StableDiffusion::load(arguments.picture.model);
+  const inside::Watch watch(arguments.inside);
 
   std::vector<Tensor> batches;
   for (size_t p = 0; p < arguments.prompts.size(); ++p) {
@@ -181,6 +184,7 @@ void generate(const GenerateArguments& arguments) {
                   shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
     }
     const Tensor pictures = draw(model, options, arguments);
+    watch.check_edits();
     if (arguments.columns > 0) {
       batches.push_back(pictures);
       continue;
@@ -224,6 +228,7 @@ void add_generate_command(CLI::App& program, int&) {
       ->type_name("COLUMNS")
       ->check(CLI::Range(1, 100));
   command.add_flag("--quiet", arguments->quiet, "Print nothing but the picture's path, seed and time");
+  inside::add_inside_options(command, arguments->inside);
   add_run_options(command, arguments->run);
   command.callback([arguments] { generate(*arguments); });
 }

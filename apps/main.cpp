@@ -31,6 +31,8 @@ int run(int argc, char** argv) {
       "A small tensor framework whose code reads like the architecture diagrams.\n"
       "\n"
       "  cutaway generate --prompt \"a cat next to a tree\"    draw a picture\n"
+      "  cutaway trace --prompt \"a cat\" --out T.safetensors  record every layer\n"
+      "  cutaway compare T.safetensors --model DIR           name the first layer that differs\n"
       "  cutaway verify tests/reference                      check every layer against the original\n",
       "cutaway"};
   program.require_subcommand(1);
@@ -47,6 +49,8 @@ int run(int argc, char** argv) {
 
   int exit_code = exit_ok;
   add_generate_command(program, exit_code);
+  add_trace_command(program, exit_code);
+  add_compare_command(program, exit_code);
   add_verify_command(program, exit_code);
   add_bench_command(program, exit_code);
   try {

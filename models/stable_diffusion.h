@@ -31,10 +31,10 @@ struct GenerateOptions {
 
 /// A run as it goes on. All functions may be left out.
 struct GenerateEvents {
-  std::function<void(const std::string& text)> warning;
-  std::function<void(const Tensor& noise)> start;
-  OnStep step;                   // after each step, with the latent
-  std::function<void()> decode;  // the latent is done, the picture comes next
+  std::function<void(const std::string& text)> warning = {};
+  std::function<void(const Tensor& noise)> start = {};
+  OnStep step = {};                   // after each step, with the latent
+  std::function<void()> decode = {};  // the latent is done, the picture comes next
 };
 
 struct GenerateResult {
