@@ -1,5 +1,5 @@
 # cmake -DBUILD=... -DSOURCE=... -DPYTHON=... -DCOMPILER=... -DLAUNCHER=... -DSTEP=yes|no -P test_gdb.cmake
-# Runs tests/gdb/test_gdb.py on an unoptimised build: this one, or (STEP=no) one of its own below BUILD.
+# Runs tests/gdb/test_gdb.py, and where LLDB is installed tests/gdb/test_lldb.py, on an unoptimised build: this one, or (STEP=no) one of its own below BUILD.
 find_program(gdb gdb)
 if(NOT gdb)
   message(STATUS "SKIPPED: gdb is not installed (Debian: apt-get install gdb)")
@@ -33,4 +33,15 @@ execute_process(COMMAND ${PYTHON} ${SOURCE}/tests/gdb/test_gdb.py ${gdb} ${folde
                 WORKING_DIRECTORY ${SOURCE} RESULT_VARIABLE result)
 if(NOT result EQUAL 0)
   message(FATAL_ERROR "tests/gdb/test_gdb.py failed")
+endif()
+
+find_program(lldb lldb)
+if(lldb)
+  execute_process(COMMAND ${PYTHON} ${SOURCE}/tests/gdb/test_lldb.py ${lldb} ${folder}/tests/debugger_subject
+                  WORKING_DIRECTORY ${SOURCE} RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "tests/gdb/test_lldb.py failed")
+  endif()
+else()
+  message(STATUS "LLDB is not installed (Debian: apt-get install lldb); its part is left out")
 endif()

@@ -2,6 +2,7 @@
 
 PROGRAM is the unoptimised `cutaway`, SUBJECT tests/gdb/subject.cpp. Both load the printers by themselves.
 """
+import json
 import os
 import pathlib
 import re
@@ -9,12 +10,14 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
 GDB, PROGRAM, SUBJECT = sys.argv[1:4]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools/gdb"))
+import expected  # noqa: E402
 from cutaway_debug import files, names  # noqa: E402
 
 DEMO = ["generate", "--model", "weights/demo", "--prompt", "a fish", "--seed", "1", "--steps", "4", "--quiet"]
@@ -51,37 +54,13 @@ class Subject(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.expected = {
-            "small": "Tensor [2, 3] f32  min 1 max 6 mean 3.5 std 1.708 nan 0  {1, 2, 3, 4, 5, 6}",
-            "broken": "Tensor [5] f32  min 1 max 3 mean 2 std 1 nan 1 inf 2  {1, nan, 3, inf, -inf}",
-            "one": "Tensor [] f32  min 7 max 7 mean 7 std 0 nan 0  {7}",
-            "large": "Tensor [1, 8, 1024, 1024] f32  min 2 max 2 mean 2 std 0 nan 0 (of 4194304 of its 8388608 numbers)"
-                     "  {2, 2, 2, 2, 2, 2, ...}",
-            "empty": "Tensor, empty",
-            "given": "Tensor, moved away: its numbers, [2, 2], belong to another Tensor now",
-            "taken": "Tensor [2, 2] f32  min 1 max 4 mean 2.5 std 1.118 nan 0  {1, 2, 3, 4}",
-            "shape": "[1, 320, 64, 64]",
+        cls.expected = expected.LINES | {
             "small.shape_": "[2, 3]",
-            "half": "Weight conv_in.bias [3] f16  min -2 max 1 mean -0.1667 std 1.312 nan 0  {1, -2, 0.5}",
-            "brain": "Weight conv_in.bias [3] bf16  min -2 max 3.141 mean 0.7135 std 2.108 nan 0  {1, -2, 3.141}",
-            "plain": "Weight conv_in.weight [2, 3] f32  min 1 max 6 mean 3.5 std 1.708 nan 0  {1, 2, 3, 4, 5, 6}",
-            "unloaded": "Weight, not loaded; its layer needs [320, 4, 3, 3]",
-            "later": "Tensor, not made yet",
-            "uninitialised": "Tensor, not made yet or damaged: its rank is -1515870811",
-            "zeroed": "Tensor, not made yet or damaged: its shape is [], but its count 0",
-            "wrong_count": "Tensor, not made yet or damaged: its shape is [2, 3000000], but its count 6",
-            "wrong_pointer": "Tensor, not made yet or damaged: its data_ is not the block it owns",
-            "wrong_rank": "Tensor, not made yet or damaged: its rank is 17",
-            "too_long": "Tensor, not made yet or damaged: its shape is [2000, 3], but its block has 64 bytes",
-            "given_back": "Tensor, not made yet or damaged: its block has been given back",
-            "unmade_weight": "Weight, not made yet or damaged: its rank is 1515870810",
             "*(cutaway::Tensor*)8": "error: Cannot access memory at address 0x8",
             "*(cutaway::Weight*)8": "error: Cannot access memory at address 0x8",
         }
-        began = time.monotonic()
         commands = ["break stop_here", "run", "up"] + [f"print {name}" for name in cls.expected]
         cls.outputs = session(SUBJECT, [], commands + ["continue", "up", "print later", "info locals", "continue"])
-        cls.seconds = time.monotonic() - began
 
     def test_printers(self):
         for (name, text), output in zip(self.expected.items(), self.outputs[3:]):
@@ -151,6 +130,13 @@ class Subject(unittest.TestCase):
             self.assertIn("tensor diff", out[20])
             self.assertIn("channel C", out[21])
             self.assertIn("mean 3.5", out[22])
+
+
+class Wrapper(unittest.TestCase):
+    def test_tools_debug(self):
+        done = subprocess.run([ROOT / "tools/debug", "-nx", "-batch", "-ex", "break stop_here", "-ex", "run", "-ex", "up",
+                               "-ex", "print near", SUBJECT], cwd="/", capture_output=True, text=True, timeout=120)
+        self.assertIn("= Tensor [2, 3] f32  min 1 max 6 mean 3.583", done.stdout, done.stderr)
 
 
 class Layers(unittest.TestCase):
@@ -236,6 +222,38 @@ class Layers(unittest.TestCase):
         self.assertIn("error: the program is not running", out[7])
         self.assertIn("step N", out[8])
         self.assertIn("unet.midblock   stopped 0 times", out[9])
+
+    def test_an_editor_sees_the_stop(self):
+        launch = json.loads((ROOT / ".vscode/launch.json").read_text())["configurations"][1]
+        commands = [setup["text"].replace("${workspaceFolder}", str(ROOT)).replace("${input:layer}", "unet.mid_block")
+                    for setup in launch["setupCommands"]]
+        with tempfile.TemporaryDirectory() as folder:
+            commands += [f"-file-exec-and-symbols {PROGRAM}", '-exec-arguments generate --prompt "a fish" --quiet '
+                         f"--model weights/demo --steps 1 --out {folder}/picture.png", "-exec-run"]
+            gdb = subprocess.Popen([GDB, "-nx", "-q", "--interpreter=mi"], cwd=ROOT, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            limit = threading.Timer(120, gdb.kill)
+            limit.start()
+            try:
+                gdb.stdin.write("\n".join(commands) + "\n")
+                gdb.stdin.flush()
+                seen = []
+                for line in gdb.stdout:
+                    seen.append(line)
+                    if line.startswith("*stopped"):
+                        break
+                gdb.stdin.write("-stack-list-variables --all-values\n-gdb-exit\n")
+                gdb.stdin.flush()
+                variables = gdb.stdout.read()
+            finally:
+                limit.cancel()
+                gdb.kill()
+                gdb.wait()
+        self.assertIn('func="cutaway::MidBlock::operator()"', seen[-1], "".join(seen))
+        self.assertIn('reason="breakpoint-hit"', seen[-1])
+        self.assertRegex(variables, r'name="h",arg="1",value="Tensor \[2, 128, 2, 2\] f32  min ')
+        gdb.stdin.close()
+        gdb.stdout.close()
 
     def test_backtrace_is_short(self):
         out = self.run_demo(["layer break unet.conv_in step 0", "run", "backtrace 3", "up", "info locals"])

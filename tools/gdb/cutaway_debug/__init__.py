@@ -5,6 +5,7 @@
     drawing.py   heat maps, pictures                                           plain Python
     files.py     .png, .npy, .safetensors                                      plain Python
     names.py     the paths of a model's layers                                 plain Python
+    sources.py   the lines of source files                                     plain Python
     inferior.py  the debugged program's memory, values and scopes              gdb
     printers.py, tensor_commands.py, layer_commands.py                         gdb
 

@@ -1,11 +1,10 @@
 """The debugged program as gdb sees it: its memory, its values, its open scopes."""
 import functools
-import re
 import struct
 
 import gdb
 
-from . import objects
+from . import objects, sources
 
 
 class Memory:
@@ -87,7 +86,7 @@ def declared_later(value):
     symbol = frame and local_at(frame, address)
     if not symbol or symbol.is_argument:
         return False
-    return frame.find_sal().line <= last_line(symbol)
+    return frame.find_sal().line <= sources.last_line(symbol.symtab.fullname(), symbol.line)
 
 
 def frame_around(address):
@@ -134,24 +133,6 @@ def local_at(frame, address):
         except gdb.error:  # optimised away
             continue
     return None
-
-
-def last_line(symbol):
-    """The line where a declaration ends: until it has run, the variable is not there."""
-    lines = source_lines(symbol.symtab.fullname())
-    for number in range(symbol.line, min(symbol.line + 20, len(lines) + 1)):
-        if re.search(r"[;{]\s*(//.*)?$", lines[number - 1]):
-            return number
-    return symbol.line
-
-
-@functools.lru_cache(maxsize=32)
-def source_lines(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().splitlines()
-    except OSError:
-        return []
 
 
 # ---- Scopes: the layers that are open now (tensor/trace.h)

@@ -9,7 +9,7 @@ import re
 
 import gdb
 
-from . import inferior, names
+from . import inferior, names, sources
 
 ENTERED = "cutaway::trace::entered"
 VALUE = "cutaway::Scope::operator()"
@@ -21,6 +21,18 @@ def source(function):
     return f"-qualified -function {function}"
 
 
+def told_to_editor():
+    """Is gdb driven by an editor (its machine interface)? An editor wants gdb's own report of each stop."""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            return re.search(rb"\0-{1,2}i(nterpreter)?[=\0]mi", file.read()) is not None
+    except OSError:
+        return False
+
+
+TO_EDITOR = told_to_editor()
+
+
 # ---- Stopping
 
 
@@ -30,7 +42,7 @@ class Landing(gdb.Breakpoint):
 
     def __init__(self, path, address):
         super().__init__(f"*{address:#x}", internal=True, temporary=True)
-        self.silent = True
+        self.silent = not TO_EDITOR
         self.path = path
         Landing.planned = self
 
@@ -57,7 +69,8 @@ def tell(_):
     if headline is not None:
         gdb.write(headline + "\n")
         headline = None
-        gdb.execute("frame")
+        if not TO_EDITOR:
+            gdb.execute("frame")
 
 
 def step_text():
@@ -89,7 +102,7 @@ class LayerBreak(gdb.Breakpoint):
 
     def __init__(self, pattern, step):
         super().__init__(source(ENTERED))
-        self.silent = True
+        self.silent = not TO_EDITOR
         self.pattern, self.step, self.hits = pattern, step, 0
         self.matches = re.compile(fnmatch.translate(pattern)).match
         if ValueBreak.only is None or not ValueBreak.only.is_valid():
@@ -113,7 +126,7 @@ class ValueBreak(gdb.Breakpoint):
 
     def __init__(self):
         super().__init__(source(VALUE), internal=True)
-        self.silent = True
+        self.silent = not TO_EDITOR
 
     def stop(self):
         breaks = [each for each in layer_breaks() if each.enabled]
@@ -148,7 +161,7 @@ class LayerOut(gdb.Breakpoint):
 
     def __init__(self, scope):
         super().__init__(source(OUT), internal=True)
-        self.silent = True
+        self.silent = not TO_EDITOR
         self.address, self.path = scope.address, scope.path
 
     def stop(self):
@@ -300,7 +313,7 @@ def box_text(frame, path, paths):
 
 def source_text(frame):
     sal = frame.find_sal()
-    lines = inferior.source_lines(sal.symtab.fullname()) if sal.symtab else []
+    lines = sources.lines_of(sal.symtab.fullname()) if sal.symtab else []
     return f"{lines[sal.line - 1].strip()}\n" if 0 < sal.line <= len(lines) else ""
 
 
