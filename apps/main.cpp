@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace cutaway {
 
@@ -24,6 +25,43 @@ std::string version_text() {
 }
 
 namespace {
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+// What is wrong with the command line, in one sentence.
+std::string sentence(const CLI::App& program, const CLI::ParseError& error) {
+  const std::vector<const CLI::App*> parsed = [&] {
+    const auto commands = program.get_subcommands();
+    return std::vector<const CLI::App*>(commands.begin(), commands.end());
+  }();
+  const CLI::App& command = parsed.empty() ? program : *parsed.back();
+  const std::string help =
+      std::string("cutaway ") + (parsed.empty() ? "" : command.get_name() + " ") + "--help lists all";
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+    for (const std::string& argument : program.remaining(true)) {
+      if (!argument.starts_with("-")) continue;
+      const std::string name = argument.substr(0, argument.find('='));
+      return "there is no option " + in_quotes(name) + did_you_mean(name, option_names(command)) + " (" +
+             help + ")";
+    }
+    const std::string word = program.remaining(true).empty() ? "" : program.remaining(true).front();
+    if (!parsed.empty()) return "the word " + in_quotes(word) + " belongs to no option (" + help + ")";
+  }
+  if (parsed.empty()) {  // no command, or one that does not exist
+    std::vector<std::string> names;
+    for (const CLI::App* known : program.get_subcommands({})) names.push_back(known->get_name());
+    for (const std::string& word : program.remaining()) {
+      return "there is no command " + in_quotes(word) + did_you_mean(word, names) + " (" + help + ")";
+    }
+  }
+  return std::string(error.what()) + " (" + help + ")";
+}
 
 int run(int argc, char** argv) {
   CLI::App program{
@@ -45,7 +83,9 @@ int run(int argc, char** argv) {
         return version_text();
       },
       "Print version, build type, compiler, instruction sets and threads");
-  program.failure_message(CLI::FailureMessage::simple);
+  program.failure_message([](const CLI::App* app, const CLI::Error& error) {
+    return "cutaway: " + sentence(*app, dynamic_cast<const CLI::ParseError&>(error)) + "\n";
+  });
 
   int exit_code = exit_ok;
   add_generate_command(program, exit_code);

@@ -44,6 +44,15 @@ Tensor read_latents(const std::string& argument) {
   return latents;
 }
 
+// A negative number would silently become a huge one.
+CLI::Validator not_negative() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return text.starts_with("-") ? "the seed is " + text + ", but must be 0 or more" : std::string();
+      },
+      "");
+}
+
 }  // namespace
 
 PictureOptions::PictureOptions() : model(default_model()) {}
@@ -60,9 +69,10 @@ void add_picture_options(CLI::App& command, PictureOptions& options) {
   command.add_option("--sampler", options.sampler, names)->capture_default_str();
   command.add_option("--eta", options.eta, "DDIM's noise, from 0 (none) to 1 (as much as DDPM)")
       ->capture_default_str();
-  command.add_option(
-      "--seed", options.seed,
-      "The number that the noise comes from; picture i uses seed + i; a random one when left out");
+  command
+      .add_option("--seed", options.seed,
+                  "The number that the noise comes from; picture i uses seed + i; a random one when left out")
+      ->check(not_negative());
   command.add_option("--batch", options.batch, "How many pictures at once")->capture_default_str();
   command.add_option("--width", options.width, "Width in pixels; the model's own when left out");
   command.add_option("--height", options.height, "Height in pixels; the model's own when left out");

@@ -19,22 +19,6 @@ constexpr NamedSampler samplers[] = {
     {"dpmpp_2m", SamplerKind::dpmpp_2m}, {"dpmpp_2m_karras", SamplerKind::dpmpp_2m_karras},
 };
 
-// Levenshtein's distance: letters to insert, delete or replace.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-
 // ab = 1 / (1 + sigma^2)
 double alpha_bar_of(double sigma) { return 1 / (1 + sigma * sigma); }
 
@@ -144,16 +128,12 @@ void plan_dpmpp_2m(Plan& plan, const SchedulerConfig& config, int steps, bool ka
 
 SamplerKind sampler_named(std::string_view name) {
   std::string known;
-  const NamedSampler* nearest = nullptr;
   for (const NamedSampler& sampler : samplers) {
     if (name == sampler.name) return sampler.kind;
     known += (known.empty() ? "" : ", ") + std::string(sampler.name);
-    if (!nearest || edit_distance(name, sampler.name) < edit_distance(name, nearest->name))
-      nearest = &sampler;
   }
-  const bool near = edit_distance(name, nearest->name) <= name.size() / 3;
   throw Error("there is no sampler " + in_quotes(name) + "; the samplers are " + known +
-              (near ? "; did you mean " + std::string(nearest->name) + "?" : ""));
+              did_you_mean(name, sampler_names()));
 }
 
 std::vector<std::string> sampler_names() {

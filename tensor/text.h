@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cutaway {
 
@@ -17,5 +18,11 @@ bool is_utf8(std::string_view text);
 /// The text between single quotes, fit for one line of a message: control characters and broken UTF-8 become
 /// \xNN, and what is longer than about 100 bytes is cut, with "..." in place of the rest.
 std::string in_quotes(std::string_view text);
+
+/// Levenshtein's distance: how many letters to insert, delete or replace.
+size_t edit_distance(std::string_view a, std::string_view b);
+
+/// "; did you mean 'ddim'?" when one of the known names is near, else "".
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& known);
 
 }  // namespace cutaway

@@ -1,0 +1,167 @@
+"""trace, compare and --edit: a run opened while it runs."""
+import json
+import struct
+import unittest
+
+from program import DEMO, ProgramTest, change_weight, read_png, read_safetensors
+
+RUN = ("--prompt", "a cat", "--seed", 3, "--steps", 2)
+
+
+class Trace(ProgramTest):
+    def test_table_and_file_agree(self):
+        result = self.run_well("trace", "--model", DEMO, *RUN, "--layers", "unet.mid_block.*", "--at", "step_01", "--out",
+                               "t.safetensors", "--as", "json")
+        layers = json.loads(result.stdout)["layers"]
+        tensors, metadata = read_safetensors(self.folder / "t.safetensors")
+        self.assertEqual((metadata["prompt"], metadata["seed"], metadata["steps"]), ("a cat", "3", "2"))
+        self.assertGreater(len(layers), 20)
+        for layer in layers:
+            self.assertTrue(layer["path"].startswith("unet.mid_block."))
+            self.assertEqual(layer["call"], "step_01")
+            dtype, shape, data = tensors[f"step_01/trace/{layer['path']}"]
+            self.assertEqual((dtype, shape), ("F32", layer["shape"]))
+            values = struct.unpack(f"<{len(data) // 4}f", data)
+            self.assertAlmostEqual(sum(values) / len(values), layer["mean"], places=5)
+            self.assertEqual((min(values), max(values), 0), (layer["min"], layer["max"], layer["nan"]))
+        convolution = next(l for l in layers if l["path"] == "unet.mid_block.resnets.0.conv1")
+        n, c, h, w = convolution["shape"]
+        self.assertEqual(convolution["flop"], 2 * n * c * h * w * c * 9)
+
+    def test_attention_tables_only_when_asked_for(self):
+        self.run_well("trace", "--model", DEMO, *RUN, "--at", "step_00", "--out", "all.safetensors")
+        self.assertFalse([n for n in read_safetensors(self.folder / "all.safetensors")[0] if n.endswith("probs")])
+        self.run_well("trace", "--model", DEMO, *RUN, "--layers", "*.attn2.probs", "--at", "step_00", "--out",
+                      "p.safetensors")
+        tables = {n: t for n, t in read_safetensors(self.folder / "p.safetensors")[0].items() if n.endswith("probs")}
+        self.assertGreater(len(tables), 3)
+        for name, (_, shape, data) in tables.items():
+            values = struct.unpack(f"<{len(data) // 4}f", data)
+            self.assertAlmostEqual(sum(values[:shape[-1]]), 1, places=4, msg=name)
+
+    def test_npy_files(self):
+        self.run_well("trace", "--model", DEMO, *RUN, "--layers", "unet.conv_in", "--at", "step_00", "--npy", "n")
+        data = (self.folder / "n/step_00.trace.unet.conv_in.npy").read_bytes()
+        self.assertEqual(data[:6], b"\x93NUMPY")
+
+    def test_refusals(self):
+        self.refuses("trace", "--model", DEMO, *RUN, "--layers", "unet.nothing", says="--layers")
+        self.refuses("trace", "--model", DEMO, says="--prompt")
+        self.refuses("trace", "--model", DEMO, "--network", "unet", says="--inputs")
+
+
+class Compare(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.run_well("trace", "--model", DEMO, *RUN, "--out", "t.safetensors")
+
+    def compare(self, *arguments, code):
+        result = self.run_program("compare", "t.safetensors", *arguments, "--as", "json")
+        self.assertEqual(result.returncode, code, result.stderr)
+        return json.loads(result.stdout)
+
+    def test_equal(self):
+        verdict = self.compare(code=0)
+        self.assertIsNone(verdict["first_diverging"])
+        self.assertEqual(verdict["wrong_layers"], [])
+        self.assertGreater(verdict["compared"], 1000)
+        self.assertEqual(verdict["tolerance"], "exact")
+        self.compare("--backend", "ref", code=0)  # other rounding: within the tolerance
+
+    def test_one_wrong_weight_is_found(self):
+        for part, name in [("unet/diffusion_pytorch_model", "down_blocks.1.resnets.0.conv2.weight"),
+                           ("unet/diffusion_pytorch_model", "up_blocks.2.attentions.0.transformer_blocks.0.attn2.to_k.weight"),
+                           ("unet/diffusion_pytorch_model", "time_embedding.linear_2.bias"),
+                           ("vae/diffusion_pytorch_model", "decoder.mid_block.attentions.0.to_v.weight"),
+                           ("text_encoder/model", "text_model.encoder.layers.0.mlp.fc1.weight")]:
+            with self.subTest(name):
+                model = self.copy_of_demo(name)
+                change_weight(model / f"{part}.safetensors", name, 3, lambda old: old + 0.25)
+                path = part.split("/")[0] + "." + name.rsplit(".", 1)[0]
+                verdict = self.compare("--model", model, code=1)
+                self.assertEqual((verdict["first_diverging"], verdict["wrong_layers"]), (path, [path]))
+                free = self.compare("--model", model, "--free", code=1)
+                self.assertEqual(free["first_diverging"], path)
+                self.assertGreater(len(free["wrong_layers"]), 1)
+
+    def test_two_wrong_layers_in_network_order(self):
+        model = self.copy_of_demo()
+        unet = model / "unet/diffusion_pytorch_model.safetensors"
+        for name in ("up_blocks.1.resnets.1.norm1.weight", "down_blocks.0.resnets.1.conv1.bias"):
+            change_weight(unet, name, 0, lambda old: old + 0.5)
+        self.assertEqual(self.compare("--model", model, code=1)["wrong_layers"],
+                         ["unet.down_blocks.0.resnets.1.conv1", "unet.up_blocks.1.resnets.1.norm1"])
+
+    def test_two_traces(self):
+        self.run_well("trace", "--model", DEMO, *RUN, "--edit", "unet.mid_block.resnets.0.conv2=scale:2", "--out",
+                      "u.safetensors")
+        verdict = self.compare("u.safetensors", code=1)
+        self.assertEqual(verdict["first_diverging"], "unet.mid_block.resnets.0.conv2")
+        self.assertIn("times as large", next(v["hint"] for v in verdict["values"] if not v["equal"]))
+        self.assertEqual(self.compare("t.safetensors", code=0)["wrong_layers"], [])
+
+    def test_one_call_of_one_network(self):
+        tensors, _ = read_safetensors(self.folder / "t.safetensors")
+        inputs = {"sample": tensors["step_00/trace/unet:in"], "encoder_hidden_states": tensors["step_00/trace/unet:in1"],
+                  "timestep": ("F32", [1], struct.pack("<f", 501))}
+        header, data = {}, b""
+        for name, (dtype, shape, raw) in inputs.items():
+            header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+            data += raw
+        text = json.dumps(header).encode()
+        (self.folder / "in.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+        self.run_well("trace", "--model", DEMO, "--network", "unet", "--inputs", "in.safetensors", "--out",
+                      "c.safetensors")
+        result = self.run_well("compare", "c.safetensors", "--as", "json")
+        self.assertGreater(json.loads(result.stdout)["compared"], 300)
+
+    def test_not_comparable(self):
+        self.refuses("compare", "nothing.safetensors", says="nothing.safetensors")
+        self.refuses("compare", DEMO / "vae/diffusion_pytorch_model.safetensors", "--model", DEMO, says="prompt")
+        self.refuses("compare", "t.safetensors", "--model", "nowhere", says="nowhere")
+
+
+class Edits(ProgramTest):
+    def picture(self, *edits):
+        arguments = [part for edit in edits for part in ("--edit", edit)]
+        self.run_well("generate", "--model", DEMO, *RUN, *arguments, "--quiet", "--out", "p.png")
+        return read_png(self.folder / "p.png")[2]
+
+    def test_each_changes_the_picture(self):
+        pictures = [self.picture()]
+        for edit in ("unet.skips.0=zero", "unet.skips.*=zero", "unet.*.attn1=zero", "unet.*.attn2=zero",
+                     "unet.*.time_emb_proj=zero", "unet.mid_block=identity", "unet.conv_in=scale:0.9@0",
+                     "unet.mid_block.resnets.0=scale:0.5", "text_encoder*.mlp=zero", "vae.decoder.mid_block=identity"):
+            with self.subTest(edit):
+                picture = self.picture(edit)
+                self.assertFalse(picture in pictures, "the picture is one that was there before")
+                pictures.append(picture)
+        self.assertEqual(self.picture("unet.mid_block=scale:1"), pictures[0])
+
+    def test_reaches_exactly_what_it_names(self):
+        self.run_well("trace", "--model", DEMO, *RUN, "--out", "t.safetensors")
+        verdict = json.loads(self.run_program("compare", "t.safetensors", "--as", "json", "--edit",
+                                              "unet.*.attn2=scale:0.5@1").stdout)
+        self.assertGreater(len(verdict["wrong_layers"]), 3)
+        for layer in verdict["wrong_layers"]:
+            self.assertTrue(layer.endswith(".attn2"), layer)
+        for value in verdict["values"]:
+            self.assertTrue(value["name"].startswith("step_01/"), value["name"])
+
+    def test_tensor_from_a_file(self):
+        self.run_well("trace", "--model", DEMO, "--prompt", "a red car", "--seed", 4, "--steps", 2, "--layers",
+                      "text_encoder", "--at", "prompt", "--out", "t.safetensors")
+        name = "t.safetensors:prompt/trace/text_encoder"
+        self.assertNotEqual(self.picture(f"text_encoder={name}"), self.picture())
+
+    def test_refusals(self):
+        for edit, says in [("unet.mid_block", "PATH="), ("unet.mid_block=none", "none"),
+                           ("unet.nothing=zero", "reached no layer"), ("unet.mid_block=zero@7", "reached no layer"),
+                           ("unet.mid_block=scale:x", "scale"), ("unet.mid_block=zero@3-1", "steps"),
+                           ("unet.conv_in=identity", "unet.conv_in"), ("unet.conv_in=no.safetensors", "no.safetensors")]:
+            with self.subTest(edit):
+                self.refuses("generate", "--model", DEMO, *RUN, "--edit", edit, says=says)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,158 @@
+"""What cannot be done is said in one sentence, with exit code 2 and nothing half-written."""
+import json
+import os
+import resource
+import struct
+import subprocess
+import unittest
+
+from program import DEMO, PROGRAM, ProgramTest, change_weight
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+QUICK = ("--prompt", "a cat", "--seed", 1, "--steps", 1)
+
+
+class Options(ProgramTest):
+    def test_impossible_numbers(self):
+        for option, value, says in [("--steps", 0, "steps"), ("--steps", -4, "steps"), ("--steps", 1001, "1000"),
+                                    ("--cfg", "nan", "cfg"), ("--cfg", "inf", "cfg"), ("--width", 7, "width"),
+                                    ("--width", 100000, "width"), ("--height", 70, ("height", "68", "72")),
+                                    ("--batch", 0, "batch"), ("--batch", -1, "batch"), ("--eta", 2, "eta"),
+                                    ("--eta", "nan", "eta"), ("--threads", 0, "threads"),
+                                    ("--steps", "many", "steps"), ("--seed", -1, "seed")]:
+            with self.subTest(option=option, value=value):
+                arguments = ["generate", "--model", DEMO, "--prompt", "a cat", option, value]
+                self.refuses(*arguments, says=says)
+
+    def test_names_with_a_suggestion(self):
+        self.refuses("generate", "--model", DEMO, *QUICK, "--sampler", "dimm", says=("dimm", "ddim"))
+        self.refuses("generate", "--model", DEMO, *QUICK, "--backend", "quick", says=("quick", "fast"))
+        self.refuses("generate", "--model", DEMO, *QUICK, "--isa", "mmx", says=("mmx", "avx2"))
+        self.refuses("generate", "--model", DEMO, *QUICK, "--colour", "red", says="--colour")
+        self.refuses("generate", "--model", DEMO, *QUICK, "--step", "3", says=("--step", "--steps"))
+        self.refuses("generate", "--model", DEMO, says="--prompt")
+        self.refuses("generat", says=("generat", "generate"))
+        self.refuses(says="--help")
+
+    def test_latents(self):
+        self.refuses("generate", "--model", DEMO, *QUICK, "--latents", "none.safetensors", says="none.safetensors")
+        (self.folder / "text.safetensors").write_text("not a file of tensors")
+        self.refuses("generate", "--model", DEMO, *QUICK, "--latents", "text.safetensors", says="text.safetensors")
+        self.run_well("generate", "--model", DEMO, *QUICK, "--save-latents", "l.safetensors", "--out", "p.png")
+        self.refuses("generate", "--model", DEMO, *QUICK, "--latents", "l.safetensors:noises", says="noises")
+        self.refuses("generate", "--model", DEMO, *QUICK, "--width", 128, "--latents", "l.safetensors", says="latents")
+
+
+class Outputs(ProgramTest):
+    def test_places_that_cannot_be_written(self):
+        (self.folder / "folder").mkdir()
+        self.refuses("generate", "--model", DEMO, *QUICK, "--out", "folder", says="folder")
+        self.refuses("generate", "--model", DEMO, *QUICK, "--out", "no/where.png", says="no")
+        self.refuses("generate", "--model", DEMO, *QUICK, "--out", "/dev/full", says="/dev/full")
+        self.refuses("generate", "--model", DEMO, *QUICK, "--save-latents", "/dev/full", says="/dev/full")
+        self.refuses("trace", "--model", DEMO, *QUICK, "--out", "/dev/full", says="/dev/full")
+
+    def test_full_disk_leaves_the_old_picture(self):
+        (self.folder / "p.png").write_bytes(b"the old picture")
+
+        def small_files():  # as if the disk were full after 1000 bytes
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+            import signal
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+        self.refuses("generate", "--model", DEMO, *QUICK, "--out", "p.png", says="p.png", preexec_fn=small_files)
+        self.assertEqual((self.folder / "p.png").read_bytes(), b"the old picture")
+
+    def test_read_only_folder(self):
+        if os.geteuid() == 0:
+            self.skipTest("root may write everywhere")
+        (self.folder / "locked").mkdir(mode=0o500)
+        self.refuses("generate", "--model", DEMO, *QUICK, "--out", "locked/p.png", says="locked")
+
+    def test_closed_pipe_ends_quietly(self):
+        command = f"'{PROGRAM}' generate --model '{DEMO}' --prompt 'a cat' --steps 4 --seed 1 | head -n 1"
+        result = subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, timeout=300)
+        self.assertNotIn("terminate", result.stderr)
+
+
+class Models(ProgramTest):
+    def refuses_model(self, model, *says):
+        return self.refuses("generate", "--model", model, *QUICK, says=says)
+
+    def test_no_model(self):
+        self.refuses_model("nowhere", "nowhere")
+        (self.folder / "file").write_text("a file")
+        self.refuses_model("file", "file")
+        (self.folder / "empty").mkdir()
+        self.refuses_model("empty", "empty")
+
+    def test_missing_parts(self):
+        for part in ("unet/config.json", UNET, "vae/config.json", "tokenizer/vocab.json", "tokenizer/merges.txt",
+                     "text_encoder/model.safetensors", "scheduler/scheduler_config.json"):
+            with self.subTest(part=part):
+                model = self.copy_of_demo(part.replace("/", "-"))
+                (model / part).unlink()
+                self.refuses_model(model, part.split("/")[0])
+
+    def test_truncated_weights(self):
+        model = self.copy_of_demo()
+        whole = (model / UNET).read_bytes()
+        header = 8 + struct.unpack("<Q", whole[:8])[0]
+        for size in (0, 4, 8, 100, header - 1, header, header + 1, len(whole) // 2, len(whole) - 1):
+            (model / UNET).write_bytes(whole[:size])
+            with self.subTest(size=size):
+                self.refuses_model(model, "diffusion_pytorch_model.safetensors")
+
+    def test_flipped_header_bits(self):
+        model = self.copy_of_demo()
+        whole = bytearray((model / UNET).read_bytes())
+        for at in range(0, 1200, 41):  # size, braces, names, shapes, offsets
+            flipped = bytearray(whole)
+            flipped[at] ^= 0x15
+            (model / UNET).write_bytes(flipped)
+            with self.subTest(at=at):
+                self.refuses_model(model, "unet")
+
+    def test_hostile_header(self):
+        model = self.copy_of_demo()
+        for name, header, size in [
+                ("huge size", b"{}", 2**63), ("nested", b"[" * 100000, None), ("overlap", json.dumps(
+                    {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+                     "b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}).encode(), None),
+                ("overflow", json.dumps({"a": {"dtype": "F32", "shape": [2**62, 8], "data_offsets": [0, 8]}}).encode(),
+                 None), ("not utf-8", b'{"\xff": 1}', None)]:
+            (model / UNET).write_bytes(struct.pack("<Q", size or len(header)) + header + b"\0" * 16)
+            with self.subTest(name):
+                self.refuses_model(model, "diffusion_pytorch_model.safetensors")
+
+    def test_wrong_shapes_and_names(self):
+        model = self.copy_of_demo()
+        config = json.loads((model / "unet/config.json").read_text())
+        config["block_out_channels"][0] *= 2
+        (model / "unet/config.json").write_text(json.dumps(config))
+        self.refuses_model(model, "unet")
+        config["block_out_channels"] = "wide"
+        (model / "unet/config.json").write_text(json.dumps(config))
+        self.refuses_model(model, "config.json", "block_out_channels")
+        (model / "unet/config.json").write_text("{ not json")
+        self.refuses_model(model, "config.json")
+
+    def test_wrong_tokenizer(self):
+        model = self.copy_of_demo()
+        vocabulary = json.loads((model / "tokenizer/vocab.json").read_text())
+        vocabulary.update({f"new{i}</w>": len(vocabulary) + i for i in range(50)})
+        (model / "tokenizer/vocab.json").write_text(json.dumps(vocabulary))
+        self.refuses_model(model, "token")
+        (model / "tokenizer/vocab.json").write_text("[]")
+        self.refuses_model(model, "vocab.json")
+
+    def test_nan_weight_makes_no_picture(self):
+        model = self.copy_of_demo()
+        change_weight(model / UNET, "mid_block.resnets.0.conv1.weight", 5, lambda old: float("nan"))
+        self.refuses_model(model, "NaN", "--check-finite")
+        self.refuses("generate", "--model", model, *QUICK, "--check-finite",
+                     says=("unet.mid_block.resnets.0.conv1", "step 0", "index"))
+
+
+if __name__ == "__main__":
+    unittest.main()
