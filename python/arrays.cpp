@@ -101,7 +101,11 @@ void bind_arrays(py::module_& module) {
       module, "Tensor", py::buffer_protocol(),
       "The memory behind an array: read-only, float32, row-major. Arrays that the library returns\n"
       "are views of one (array.base), and numpy.asarray(tensor) is another.")
-      .def(py::init([](const py::object& array) { return HeldTensor{to_tensor(array)}; }), py::arg("array"),
+      .def(py::init([](const py::object& array) {
+             if (array.is_none()) throw Error("None was given where an array of real numbers is needed");
+             return HeldTensor{to_tensor(array)};
+           }),
+           py::arg("array"),
            "A copy of the array's numbers as float32, unless it is a view of a Tensor already.")
       .def_buffer([](const HeldTensor& held) {
         const Tensor& tensor = held.tensor;

@@ -1,6 +1,6 @@
 // Notebook 1 in C++: a convolution and a GroupNorm as plain loops, and the mistakes that people make.
 //
-//   gdb build/step/tests/notebooks/01_convolution_and_groupnorm
+//   tools/debug build/step/tests/notebooks/01_convolution_and_groupnorm
 //   (gdb) break convolution
 //   (gdb) run
 #include "notebooks/twins/report.h"

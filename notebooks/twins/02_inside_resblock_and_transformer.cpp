@@ -1,6 +1,6 @@
 // Notebook 2 in C++: one ResBlock and one Transformer, a box a line, so that `next` moves by one box.
 //
-//   gdb build/step/tests/notebooks/02_inside_resblock_and_transformer
+//   tools/debug build/step/tests/notebooks/02_inside_resblock_and_transformer
 //   (gdb) break resblock
 //   (gdb) break transformer
 //   (gdb) run

@@ -1,6 +1,6 @@
 // Notebook 3 in C++: from prompt to picture, with the sampler's step written out.
 //
-//   gdb build/step/tests/notebooks/03_prompt_to_picture
+//   tools/debug build/step/tests/notebooks/03_prompt_to_picture
 //   (gdb) break one_step
 //   (gdb) run
 #include <map>

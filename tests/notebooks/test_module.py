@@ -81,6 +81,8 @@ class Arrays(unittest.TestCase):
             with self.assertRaisesRegex(cutaway.Error, "array of real numbers"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 cutaway.silu(bad)
+        with self.assertRaisesRegex(cutaway.Error, "None was given"):
+            cutaway.Tensor(None)
         with self.assertRaisesRegex(cutaway.Error, "at least 1"):
             cutaway.silu(np.zeros((0, 3)))
         with self.assertRaisesRegex(cutaway.Error, "at most 4"):
