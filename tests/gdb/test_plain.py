@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 import random
+import re
 import struct
 import sys
 import tempfile
@@ -163,10 +164,12 @@ class Files(unittest.TestCase):
 class Drawing(unittest.TestCase):
     def test_heat_map(self):
         lines = drawing.heat_map(array.array("f", [0, 1, 2, 3]), 2, 2, colour=False)
-        self.assertEqual(lines[:2], ["| -|", "|*@|"])
+        self.assertEqual(lines[:2], ["|  --|", "|**@@|"])
         self.assertIn("from 0 to 3", lines[2])
-        self.assertIn("?", drawing.heat_map(array.array("f", [math.nan, 1]), 1, 2, colour=False)[0])
-        self.assertEqual(drawing.heat_map(array.array("f", [2, 2]), 1, 2, colour=False)[0], "|  |")
+        self.assertEqual(drawing.heat_map(array.array("f", [math.nan, 1]), 1, 2, colour=False)[0], "|??  |")
+        in_colour = drawing.heat_map(array.array("f", [-2, 0, 2]), 1, 3, colour=True)[0]
+        self.assertEqual(re.findall(r"48;5;(\d+)m", in_colour), ["51", "16", "214"])
+        self.assertEqual(drawing.heat_map(array.array("f", [2, 2]), 1, 2, colour=False)[0], "|    |")
 
     def test_large_planes_become_means(self):
         small, rows, columns = drawing.shrunk(array.array("f", range(64 * 128)), 64, 128)

@@ -38,7 +38,7 @@ def shrunk(plane, height, width, most_rows=MOST_ROWS, most_columns=MOST_COLUMNS)
 
 
 def heat_map(plane, height, width, colour):
-    """Lines of text: one character a number (two in colour, so that a pixel is a square), and the scale below."""
+    """Lines of text and the scale below: two characters a number where there is room, so that it is a square."""
     cells, rows, columns = shrunk(plane, height, width)
     finite = [x for x in cells if math.isfinite(x)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
@@ -55,16 +55,18 @@ def heat_map(plane, height, width, colour):
         return SHADES[min(int((x - low) / ((high - low) or 1) * len(SHADES)), len(SHADES) - 1)]
 
     lines = []
+    characters = 2 if columns <= MOST_COLUMNS // 2 else 1
     for r in range(rows):
         row = cells[r * columns:(r + 1) * columns]
-        lines.append("".join(map(coloured, row)) + "\033[0m" if colour else "|" + "".join(map(shaded, row)) + "|")
+        lines.append("".join(map(coloured, row)) + "\033[0m" if colour else
+                     "|" + "".join(shaded(x) * characters for x in row) + "|")
     if colour:
         scale = "".join(f"\033[48;5;{code}m  " for code in COLOURS) + "\033[0m"
         lines.append(f"{number_text(-largest)} {scale} {number_text(largest)}   ?? is NaN or infinite")
     else:
         lines.append(f"\"{SHADES}\" from {number_text(low)} to {number_text(high)}   ? is NaN or infinite")
     if (rows, columns) != (height, width):
-        lines.append(f"each character is the mean of about {height / rows:.3g} x {width / columns:.3g} numbers")
+        lines.append(f"each cell is the mean of about {height / rows:.3g} x {width / columns:.3g} numbers")
     return lines
 
 
