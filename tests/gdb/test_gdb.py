@@ -133,6 +133,13 @@ class Subject(unittest.TestCase):
 
 
 class Wrapper(unittest.TestCase):
+    def test_another_program(self):
+        out = session("/bin/true", [], [f"source {ROOT}/tools/gdb/cutaway_gdb.py", "layer break unet", "tensor show x",
+                                        "layer where", "layer finish", "info breakpoints"])
+        self.assertIn("error: this program has no debug information about layers", out[1])
+        self.assertTrue(all(text.startswith("error: ") for text in out[1:5]), out)
+        self.assertIn("No breakpoints", out[5])
+
     def test_tools_debug(self):
         done = subprocess.run([ROOT / "tools/debug", "-nx", "-batch", "-ex", "break stop_here", "-ex", "run", "-ex", "up",
                                "-ex", "print near", SUBJECT], cwd="/", capture_output=True, text=True, timeout=120)

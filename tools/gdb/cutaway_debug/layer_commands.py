@@ -183,6 +183,17 @@ def need_running():
         raise gdb.GdbError("the program is not running; set a breakpoint (layer break PATH) and `run`")
 
 
+def need_debug_information():
+    """Asked before a breakpoint is set; without a program there is nothing to say yet."""
+    if not gdb.current_progspace().filename:
+        return
+    try:
+        inferior.scope_offsets()
+    except gdb.error:
+        raise gdb.GdbError("this program has no debug information about layers: is it Cutaway's, and built with the "
+                           "preset `step`?") from None
+
+
 def here():
     """The innermost open scope."""
     need_running()
@@ -240,6 +251,7 @@ stops in the layer's operator(), its inputs made. Without a path: lists these br
             step = int(words[2])
         elif len(words) != 1:
             raise gdb.GdbError("usage: layer break PATH [step N], with N counted from 0")
+        need_debug_information()
         warn_if_unknown(words[0])
         breakpoint = LayerBreak(words[0], step)
         gdb.write(f"Breakpoint {breakpoint.number} stops at {words[0]}" +
