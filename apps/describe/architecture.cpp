@@ -154,7 +154,7 @@ Architecture describe_model(const DescribeOptions& options) {
                 options.timed);
   }
   if (wanted(Part::vae))
-    add_network(architecture, box_tree(networks.vae), runs_vae(networks.vae), 1, options.timed);
+    add_network(architecture, box_tree(networks.vae), runs_vae(networks.vae), 2, options.timed);
   if (options.part != Part::all) {  // the tree starts at that part
     Box only = std::move(architecture.root.children.front());
     architecture.root = std::move(only);

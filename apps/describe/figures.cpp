@@ -3,6 +3,7 @@
 namespace cutaway::describe {
 
 std::string as_svg(const Architecture& architecture, const Box& box, const SourceLines& sources, bool timed) {
+  if (box.path.empty()) return draw_overview(architecture, sources, timed);
   if (box.type == "UNet") return draw_unet(architecture, box, sources, timed);
   return draw_inside(architecture, box, sources, timed);
 }

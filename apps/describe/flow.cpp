@@ -211,7 +211,7 @@ class FlowFinder {
     Shape shape;
   };
 
-  // In the order they came, inputs that nothing has taken yet at the end, then skip connections.
+  // Skip connections, then inputs, then what was made here, in the order it was made.
   std::vector<Known> known_values() const {
     std::vector<Known> known;
     const auto add = [&](const Tensor& value, const Shape& shape) {
@@ -219,14 +219,15 @@ class FlowFinder {
                                      [&](const Known& other) { return other.value.data() == value.data(); });
       if (!value.empty() && !there) known.push_back({value, shape});
     };
-    for (size_t i = 0; i < values_.size(); ++i) add(values_[i], nodes_[i].shape.value_or(Shape()));
-    for (const auto& [value, shape] : waiting_) add(value, shape);
     for (const Skip& skip : skips_) add(skip.value, skip.shape);
+    for (const auto& [value, shape] : waiting_) add(value, shape);
+    for (size_t i = 0; i < values_.size(); ++i) add(values_[i], nodes_[i].shape.value_or(Shape()));
     return known;
   }
 
-  // Tries all choices of different values. With one token, say, an attention gives v whatever q and k are, so
-  // of several choices the first counts, in which the values come in the order in which they were made.
+  // Tries all choices of different values. Where the image is one pixel several fit, for an attention over
+  // one token gives v whatever q and k are. Then an operation of one or two values has the newest; of three,
+  // as q, k and v, those in the order in which they were made.
   static bool search(const Rule& rule, const std::vector<Known>& known, const Tensor& result, float tolerance,
                      std::vector<Known>& chosen) {
     if (chosen.size() == rule.takes) {
@@ -234,7 +235,8 @@ class FlowFinder {
       for (const Known& value : chosen) in.push_back(&value.value);
       return gives(rule, in, result, tolerance);
     }
-    for (const Known& value : known) {
+    for (size_t i = 0; i < known.size(); ++i) {
+      const Known& value = known[rule.takes < 3 ? known.size() - 1 - i : i];
       if (std::any_of(chosen.begin(), chosen.end(),
                       [&](const Known& other) { return other.value.data() == value.value.data(); }))
         continue;
@@ -269,6 +271,8 @@ class FlowFinder {
     node.reshapes = node.shape && std::none_of(node.from.begin(), node.from.end(), [&](int from) {
                       return nodes_[static_cast<size_t>(from)].shape == node.shape;
                     });
+    if (node.box != nullptr && node.box->type == "CrossAttention")
+      node.note = node.from.size() == 1 ? "self" : "cross";
     for (const Skip& skip : skips_) {
       if (node.kind != Node::Kind::box || skip.from != node.box->path) continue;
       node.skip = skip.path;

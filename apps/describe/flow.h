@@ -16,6 +16,7 @@ struct Node {
   enum class Kind { input, box, operation, skip, output };
   Kind kind = Kind::operation;
   Role role = Role::image;
+  std::string note;            // "self" or "cross" for attentions, seen from where their inputs come
   std::string label;           // "time step", the box's name, or the operation's
   const Box* box = nullptr;    // for boxes
   std::optional<Shape> shape;  // of its result

@@ -5,10 +5,12 @@
 namespace cutaway::describe {
 namespace {
 
-// Three digits that say something: 1.84, 18.4, 184.
-std::string three_digits(double number) {
+// The first digits that say something: 1.84, 18.4, 184.
+std::string in_digits(double number, int digits) {
+  const double edge = digits == 3 ? 9.995 : 9.95;
+  int behind_point = number < edge ? digits - 1 : number < 10 * edge ? digits - 2 : 0;
   char text[32];
-  std::snprintf(text, sizeof(text), "%.*f", number < 9.995 ? 2 : number < 99.95 ? 1 : 0, number);
+  std::snprintf(text, sizeof(text), "%.*f", behind_point, number);
   return text;
 }
 
@@ -20,22 +22,22 @@ std::string with_commas(int64_t number) {
   return text;
 }
 
-std::string short_count(double number) {
+std::string short_count(double number, int digits) {
   if (number < 1000) return std::to_string(static_cast<int64_t>(number));
-  if (number < 999.5e3) return three_digits(number / 1e3) + " k";
-  if (number < 999.5e6) return three_digits(number / 1e6) + " M";
-  if (number < 999.5e9) return three_digits(number / 1e9) + " G";
-  return three_digits(number / 1e12) + " T";
+  if (number < 999.5e3) return in_digits(number / 1e3, digits) + " k";
+  if (number < 999.5e6) return in_digits(number / 1e6, digits) + " M";
+  if (number < 999.5e9) return in_digits(number / 1e9, digits) + " G";
+  return in_digits(number / 1e12, digits) + " T";
 }
 
-std::string short_flops(double flops) {
-  const std::string count = short_count(flops);
+std::string short_flops(double flops, int digits) {
+  const std::string count = short_count(flops, digits);
   return count + (count.find(' ') == std::string::npos ? " FLOP" : "FLOP");
 }
 
-std::string short_time(double seconds) {
-  if (seconds < 1) return three_digits(1000 * seconds) + " ms";
-  return three_digits(seconds) + " s";
+std::string short_time(double seconds, int digits) {
+  if (seconds < 1) return in_digits(1000 * seconds, digits) + " ms";
+  return in_digits(seconds, digits) + " s";
 }
 
 std::string short_shape(const Shape& shape) {

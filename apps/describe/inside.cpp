@@ -32,7 +32,7 @@ class InsideFigure {
              "The flow inside " + box.path + ", drawn from the module tree and a recorded run.") {}
 
   std::string draw() {
-    double y = draw_heading(svg_, architecture_, box_, sources_, timed_);
+    double y = draw_heading(svg_, architecture_, box_, sources_, timed_, note());
     if (nodes_.empty()) {
       svg_.text({figure_width / 2, y + 10}, "one operation, no boxes inside", {}, "soft");
       return svg_.finish(y + 40);
@@ -42,11 +42,20 @@ class InsideFigure {
     choose_rows();
     y = set_sizes(y);
     for (size_t i = 0; i < nodes_.size(); ++i) draw_arrows(i);
+    for (const int input : shared_) draw_rail(input);  // the outermost last, over those it crosses
     for (size_t i = 0; i < nodes_.size(); ++i) draw_node(i);
     return svg_.finish(y + 16);
   }
 
  private:
+  std::string note() const {
+    if (box_.type != "CrossAttention") return "";
+    const auto inputs = std::count_if(nodes_.begin(), nodes_.end(),
+                                      [](const Node& n) { return n.kind == Node::Kind::input; });
+    return inputs == 1 ? "self-attention: the image attends to itself"
+                       : "cross-attention: the image attends to the prompt";
+  }
+
   const Node& node(int i) const { return nodes_[static_cast<size_t>(i)]; }
   Place& place(int i) { return places_[static_cast<size_t>(i)]; }
 
@@ -104,9 +113,14 @@ class InsideFigure {
         break;
       }
     }
+    std::vector<int> apart;  // what leads nowhere here, as the VAE's encoder, stands above
     for (size_t i = 0; i < nodes_.size(); ++i) {
-      if (!places_[i].placed()) shared_.push_back(static_cast<int>(i));
+      if (places_[i].placed()) continue;
+      const bool input = nodes_[i].kind == Node::Kind::input && takers(static_cast<int>(i)).size() > 1;
+      (input ? shared_ : apart).push_back(static_cast<int>(i));
     }
+    for (Place& p : places_) p.row += p.placed() ? static_cast<int>(apart.size()) : 0;
+    for (size_t i = 0; i < apart.size(); ++i) place(apart[i]).row = static_cast<int>(i);
   }
 
   // How many chains already stand right of the main column and end in this node.
@@ -123,7 +137,17 @@ class InsideFigure {
     if (column < 0 || is_fan(taker)) return place(taker).row - length;
     const std::vector<int>& from = node(chain.front()).from;
     const int above = from.empty() ? place(taker).row - length - 1 : place(from.front()).row;
-    return above + std::max(1, (place(taker).row - above - length + 1) / 2);
+    const int middle = above + std::max(1, (place(taker).row - above - length + 1) / 2);
+    for (int away = 0; away < 3; ++away) {  // best beside another box, so that no row grows
+      for (const int row : {middle + away, middle - away}) {
+        for (const int i : main_) {
+          if (place(i).row == row && row > above && row + length <= place(taker).row &&
+              node(i).kind == Node::Kind::box)
+            return row;
+        }
+      }
+    }
+    return middle;
   }
 
   // A single input or skip beside the box that takes it needs no row of its own.
@@ -175,6 +199,10 @@ class InsideFigure {
       for (size_t i = 0; i < nodes_.size(); ++i) {
         if (places_[i].row == row) height = std::max(height, size_node(i));
       }
+      for (size_t i = 0; i < nodes_.size(); ++i) {  // q, k and v are alike
+        if (fan_ && places_[i].row == row && nodes_[i].kind == Node::Kind::box)
+          places_[i].rect.height = height;
+      }
       for (Place& p : places_) {
         if (p.row == row) p.rect.y = y + (height - p.rect.height) / 2;
       }
@@ -201,10 +229,9 @@ class InsideFigure {
       return;
     }
     if (!shared_.empty()) {  // rails for inputs that several boxes take
-      main_width_ = 200;
-      main_x_ = figure_width - margin - main_width_ / 2 - (right ? 66 : 0);
+      main_width_ = right ? 186 : 214;
+      main_x_ = figure_width - margin - main_width_ / 2 - (right ? 50 : 0);
       side_width_ = 104;
-      if (right) main_width_ = 140;
       return;
     }
     side_width_ = 113;
@@ -239,6 +266,7 @@ class InsideFigure {
       return in_fan_rows(i) || above_one ? figure_width / 2 - step : figure_width / 2;
     }
     if (p.column == 0) return main_x_;
+    if (!shared_.empty() && p.column > 0) return figure_width - margin - p.rect.width / 2;
     const double away = main_width_ / 2 + 10 + side_width_ / 2;
     return main_x_ + (p.column < 0 ? -away : away);
   }
@@ -250,7 +278,7 @@ class InsideFigure {
     const double wide = fan_ && main ? 236 : main ? main_width_ : side_width_;
     Rect& rect = p.rect;
     rect.width = node_width(n, wide);
-    rect.height = node_height(n, rect.width);
+    rect.height = node_height(n, rect.width, timed_);
     if (is_fan(static_cast<int>(i))) {
       rect.width = figure_width - 2 * margin;
       rect.height = 66;
@@ -280,7 +308,9 @@ class InsideFigure {
   void draw_node(size_t i) { draw_flow_node(svg_, nodes_[i], places_[i].rect, sources_, timed_); }
 
   void draw_arrows(size_t i) {
-    for (const int from : nodes_[i].from) draw_arrow(from, static_cast<int>(i));
+    for (const int from : nodes_[i].from) {
+      if (fan_ || !is_shared(from)) draw_arrow(from, static_cast<int>(i));
+    }
     const Node& n = nodes_[i];
     if (n.to.empty()) return;
     const Rect& rect = places_[i].rect;
@@ -296,13 +326,6 @@ class InsideFigure {
   void draw_arrow(int from, int to) {
     const Rect &a = place(from).rect, &b = place(to).rect;
     const std::string css = css_of(node(from).role);
-    if (is_shared(from) && !fan_) {  // a rail: down, then into the box's side
-      const std::vector<Point> way{
-          {a.center_x(), a.bottom()}, {a.center_x(), b.center_y()}, {b.x, b.center_y()}};
-      svg_.halo({a.center_x() + 12, b.center_y()}, {b.x - 12, b.center_y()});
-      svg_.line(way, css);
-      return;
-    }
     const bool same_row = place(from).row == place(to).row;
     if (same_row) {
       const bool from_left = a.center_x() < b.center_x();
@@ -327,12 +350,21 @@ class InsideFigure {
                  {from_left ? b.x : b.right(), b.center_y()}},
                 css);
     } else {
+      svg_.line({{a.center_x(), a.bottom()}, {a.center_x(), leave}}, css, false);
+      svg_.line({{a.center_x(), leave}, {b.center_x(), leave}, {b.center_x(), b.y}}, css);
       if (takers(from).size() > 1) svg_.dot({a.center_x(), leave}, css);
-      svg_.line({{a.center_x(), takers(from).size() > 1 ? leave : a.bottom()},
-                 {a.center_x(), leave},
-                 {b.center_x(), leave},
-                 {b.center_x(), b.y}},
-                css);
+    }
+  }
+
+  // Down beside everything, and into the side of each box that takes it.
+  void draw_rail(int input) {
+    if (fan_) return;
+    const std::string css = css_of(node(input).role);
+    const Rect& a = place(input).rect;
+    for (const int taker : takers(input)) {
+      const Rect& b = place(taker).rect;
+      svg_.halo({a.center_x() + 12, b.center_y()}, {b.x - 12, b.center_y()});
+      svg_.line({{a.center_x(), a.bottom()}, {a.center_x(), b.center_y()}, {b.x, b.center_y()}}, css);
     }
   }
 

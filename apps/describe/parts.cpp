@@ -1,6 +1,7 @@
 #include "apps/describe/parts.h"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 
 #include "apps/describe/format.h"
@@ -11,45 +12,70 @@ namespace {
 constexpr Font title_font{13.5, true, false};
 constexpr Font name_font{12.2, false, true};
 constexpr Font small_font{12.2, false, false};
-constexpr double padding = 8;
+constexpr double padding = 8, line_height = 17, wide_box = 170;
 
-// Type and name beside each other, when they fit.
-bool fits_in_one_line(const Box& box, double width) {
-  return text_width(box.type, title_font) + text_width(box.name, name_font) + 10 <= width - 2 * padding;
+// The lines of text in a box: a left and a right word, or one word in the middle.
+struct Line {
+  std::string left, right;
+  Font left_font, right_font;
+  bool soft_left = false;
+};
+
+std::vector<Line> header_lines(const Node& node, double room) {
+  const Box& box = *node.box;
+  const std::string name = node.note.empty() ? box.name : box.name + " (" + node.note + ")";
+  const bool one_line = text_width(box.type, title_font) + text_width(name, name_font) + 8 <= room;
+  if (one_line) return {{box.type, name, title_font, name_font}};
+  return {{box.type, "", title_font, {}}, {name, "", name_font, {}, true}};
 }
 
-bool values_fit(const std::string& shape, const std::string& cost, double room) {
-  return text_width(shape + cost, small_font) + 10 <= room;
-}
-
-// Parameters and work beside the shape, or the parameters alone where there is no room for both.
-std::string fitting_cost(const Box& box, bool timed, const std::string& shape, double room) {
-  const std::string both = cost_of(box, timed);
-  return values_fit(shape, both, room) ? both : both.substr(0, both.find(" · "));
+std::vector<Line> lines_of(const Node& node, double width, bool timed) {
+  const double room = width - 2 * padding;
+  std::vector<Line> lines = header_lines(node, room);
+  const std::string shape = node.shape ? short_shape(*node.shape) : "";
+  const std::string cost = cost_of(*node.box, timed);
+  constexpr double squeeze = 1.04;  // a little smaller is still readable
+  if (text_width(shape + cost, small_font) + 8 <= room * squeeze) {
+    lines.push_back({shape, cost, small_font, small_font});
+    return lines;
+  }
+  std::string line = shape;  // as many of shape, parameters and work in a line as there is room for
+  for (const std::string& word :
+       {cost.substr(0, cost.find(" · ")), cost.substr(std::min(cost.find(" · "), cost.size()))}) {
+    const std::string text = word.starts_with(" · ") ? word.substr(std::string(" · ").size()) : word;
+    if (text.empty()) continue;
+    const std::string longer = line.empty() ? text : line + " · " + text;
+    if (text_width(longer, small_font) <= room * squeeze) {
+      line = longer;
+      continue;
+    }
+    lines.push_back({line, "", small_font, {}});
+    line = text;
+  }
+  lines.push_back({line, "", small_font, {}, true});
+  return lines;
 }
 
 void draw_box_node(Svg& svg, const Node& node, const Rect& rect, const SourceLines& sources, bool timed) {
   const Box& box = *node.box;
-  const double room = rect.width - 2 * padding, left = rect.x + padding, right = rect.right() - padding;
-  svg.begin_link(sources.link(box.type), box.type, box.path);
+  const double left = rect.x + padding, right = rect.right() - padding, room = rect.width - 2 * padding;
+  svg.begin_link(sources.link(box.type), box.type, box.path, tip_of(box, timed));
   svg.box(rect, css_of(box.type));
-  const std::string shape = node.shape ? short_shape(*node.shape) : "";
-  const bool one_line = fits_in_one_line(box, rect.width);
-  const std::string cost = fitting_cost(box, timed, shape, room);
-  double y = rect.y + 15;
-  if (one_line) {
-    svg.text({left, y}, box.type, title_font, "", Svg::Anchor::start);
-    svg.text({right, y}, box.name, name_font, "soft", Svg::Anchor::end);
-  } else {
-    svg.text({rect.center_x(), y}, box.type, title_font, "", Svg::Anchor::middle, room);
-    svg.text({rect.center_x(), y += 17}, box.name, name_font, "soft", Svg::Anchor::middle, room);
-  }
-  if (one_line && values_fit(shape, cost, room)) {
-    svg.text({left, y + 18}, shape, small_font, "", Svg::Anchor::start);
-    svg.text({right, y + 18}, cost, small_font, "soft", Svg::Anchor::end);
-  } else {
-    svg.text({rect.center_x(), y + 17}, shape, small_font, "", Svg::Anchor::middle, room);
-    svg.text({rect.center_x(), y + 34}, cost, small_font, "soft", Svg::Anchor::middle, room);
+  const std::vector<Line> lines = lines_of(node, rect.width, timed);
+  double y = rect.center_y() - line_height * static_cast<double>(lines.size() - 1) / 2;
+  for (const Line& line : lines) {
+    const char* css = line.soft_left ? "soft" : "";
+    if (!line.right.empty()) {
+      const double right_width = text_width(line.right, line.right_font);
+      svg.text({left, y}, line.left, line.left_font, css, Svg::Anchor::start,
+               std::max(10.0, room - right_width - 6));
+      svg.text({right, y}, line.right, line.right_font, "soft", Svg::Anchor::end, room);
+    } else if (rect.width >= wide_box) {
+      svg.text({left, y}, line.left, line.left_font, css, Svg::Anchor::start, room);
+    } else {
+      svg.text({rect.center_x(), y}, line.left, line.left_font, css, Svg::Anchor::middle, room);
+    }
+    y += line_height;
   }
   svg.end_link();
 }
@@ -101,9 +127,9 @@ std::string css_of(Role role) {
 }
 
 std::string cost_of(const Box& box, bool timed) {
-  std::string text = short_count(static_cast<double>(box.parameters));
-  if (timed) return text + " · " + short_time(box.seconds);
-  if (box.flops > 0) text += " · " + short_flops(box.flops);
+  std::string text = short_count(static_cast<double>(box.parameters), 2);
+  if (timed) return text + " · " + short_time(box.seconds, 2);
+  if (box.flops > 0) text += " · " + short_flops(box.flops, 2);
   return text;
 }
 
@@ -111,7 +137,9 @@ std::string cost_of(const Box& box, bool timed) {
 std::vector<std::string> path_lines(const std::string& path) {
   std::vector<std::string> lines{""};
   for (size_t at = 0; at < path.size();) {
-    const size_t dot = std::min(path.find('.', at), path.size() - 1);
+    size_t dot = std::min(path.find('.', at), path.size() - 1);
+    if (dot + 1 < path.size() && std::isdigit(static_cast<unsigned char>(path[dot + 1])))
+      dot = std::min(path.find('.', dot + 1), path.size() - 1);  // a number stays with its name
     const std::string piece = path.substr(at, dot + 1 - at);
     if (text_width(lines.back() + piece, {12.5, false, true}) > figure_width - 2 * margin)
       lines.emplace_back();
@@ -121,13 +149,22 @@ std::vector<std::string> path_lines(const std::string& path) {
   return lines;
 }
 
+std::string tip_of(const Box& box, bool timed) {
+  std::string tip = (box.path.empty() ? box.name : box.path) + "\n" + box.type;
+  if (box.output) tip += "\noutput " + to_string(*box.output);
+  tip += "\n" + with_commas(box.parameters) + " parameters";
+  if (box.flops > 0) tip += "\n" + short_flops(box.flops);
+  if (timed) tip += "\n" + short_time(box.seconds);
+  return tip;
+}
+
 double draw_heading(Svg& svg, const Architecture& architecture, const Box& box, const SourceLines& sources,
-                    bool timed) {
+                    bool timed, const std::string& note) {
   const double middle = figure_width / 2;
   const std::string level = level_name(box.path);
   const bool whole_level = !level.empty() && std::count(box.path.begin(), box.path.end(), '.') < 3 &&
                            (box.type == "DownBlock" || box.type == "UpBlock" || box.type == "MidBlock");
-  svg.begin_link(sources.link(box.type), box.type, box.path);
+  svg.begin_link(sources.link(box.type), box.type, box.path, tip_of(box, timed));
   svg.text({middle, 24}, whole_level ? level + ": " + box.type : box.type, {18, true, false}, "");
   svg.end_link();
   double y = 28;
@@ -139,6 +176,9 @@ double draw_heading(Svg& svg, const Architecture& architecture, const Box& box, 
   if (timed) numbers += " · " + short_time(box.seconds);
   svg.text({middle, y += 19}, numbers, {12.5, false, false}, "soft", Svg::Anchor::middle,
            figure_width - 2 * margin);
+  if (!note.empty())
+    svg.text({middle, y += 17}, note, {12.5, false, false}, "", Svg::Anchor::middle,
+             figure_width - 2 * margin);
   const std::string size = std::to_string(architecture.pixels);
   svg.text({middle, y += 17}, "for one picture of " + size + "×" + size, {12.2, false, false}, "soft");
   return y + 23;
@@ -153,16 +193,11 @@ double node_width(const Node& node, double room) {
   return std::min(room, width);
 }
 
-double node_height(const Node& node, double width) {
+double node_height(const Node& node, double width, bool timed) {
   if (node.kind == Node::Kind::operation) return node.reshapes ? 40 : 26;
   if (node.kind == Node::Kind::skip) return 26;
   if (node.kind != Node::Kind::box) return 40;
-  const double room = width - 2 * padding;
-  const bool short_name = fits_in_one_line(*node.box, width);
-  const std::string shape = node.shape ? short_shape(*node.shape) : "";
-  const bool short_values =
-      short_name && values_fit(shape, fitting_cost(*node.box, false, shape, room), room);
-  return 14 + 17 * ((short_name ? 1 : 2) + (short_values ? 1 : 2));
+  return 14 + line_height * static_cast<double>(lines_of(node, width, timed).size());
 }
 
 void draw_flow_node(Svg& svg, const Node& node, const Rect& rect, const SourceLines& sources, bool timed) {
@@ -171,7 +206,7 @@ void draw_flow_node(Svg& svg, const Node& node, const Rect& rect, const SourceLi
     return;
   }
   if (node.kind == Node::Kind::operation) {
-    svg.begin_link(sources.link(node.label), node.label, "");
+    svg.begin_link(sources.link(node.label), node.label, "", "tensor/ops.h: " + node.label);
     if (node.label == "attention") {
       draw_attention(svg, node, rect);
     } else {

@@ -16,15 +16,17 @@ std::string css_of(const std::string& type);
 /// The colour of a line.
 std::string css_of(Role role);
 
-/// Type, path, parameters and work of the box that is drawn. Returns where the drawing may begin.
+/// Type, path, parameters and work of the box that is drawn, and a note. Returns where the drawing may begin.
 double draw_heading(Svg& svg, const Architecture& architecture, const Box& box, const SourceLines& sources,
-                    bool timed);
+                    bool timed, const std::string& note = "");
 
 double node_width(const Node& node, double room);
-double node_height(const Node& node, double width);
+double node_height(const Node& node, double width, bool timed);
 void draw_flow_node(Svg& svg, const Node& node, const Rect& rect, const SourceLines& sources, bool timed);
 
-/// "1.84 M · 3.77 GFLOP", or the time in place of the work.
+/// "1.8 M · 3.8 GFLOP", or the time in place of the work.
 std::string cost_of(const Box& box, bool timed);
+/// All that is known of a box, a line each, for whoever points at it.
+std::string tip_of(const Box& box, bool timed);
 
 }  // namespace cutaway::describe

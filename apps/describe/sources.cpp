@@ -22,7 +22,7 @@ SourceLines::SourceLines(const std::string& root, const std::string& prefix, con
     prefix_ = fs::relative(fs::absolute(root), folder, error).generic_string() + "/";
   }
   std::vector<std::string> files;
-  for (const char* folder : {"tensor", "nn", "models"}) {
+  for (const char* folder : {"tensor", "nn", "samplers", "models"}) {
     for (const auto& entry : fs::directory_iterator(fs::path(root) / folder, error)) {
       if (entry.path().extension() == ".h")
         files.push_back(std::string(folder) + "/" + entry.path().filename().string());

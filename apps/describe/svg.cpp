@@ -73,7 +73,7 @@ std::string style_sheet() {
          "dominant-baseline:central}\n"
          ".mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}.bold{font-weight:600}\n"
          ".paper{fill:#fcfcfa;stroke:none}.soft{fill:#526072}.halo{stroke:#fcfcfa;stroke-width:6;fill:none}\n"
-         ".label{paint-order:stroke;stroke:#fcfcfa;stroke-width:4px;stroke-linejoin:round}\n"
+         ".label{paint-order:stroke;stroke:#fcfcfa;stroke-width:6px;stroke-linejoin:round}\n"
          "rect{stroke-width:1.2}.line{fill:none;stroke-width:1.7}a:hover rect{stroke-width:2.4}\n" +
          light +
          "@media (prefers-color-scheme:dark){text{fill:#e8edf4}.paper{fill:#10151c}.soft{fill:#a5b2c4}" +
@@ -103,17 +103,15 @@ double text_width(std::string_view text, const Font& font) {
 Svg::Svg(double width, std::string title, std::string description)
     : width_(width), title_(std::move(title)), description_(std::move(description)) {}
 
-void Svg::begin_link(const std::string& href, const std::string& name, const std::string& path) {
+void Svg::begin_link(const std::string& href, const std::string& name, const std::string& path,
+                     const std::string& tip) {
+  const std::string what = " data-name=\"" + escaped(name) + "\" data-path=\"" + escaped(path) + "\"";
   linked_ = !href.empty();
-  if (!linked_) return;
-  body_ += "<a href=\"" + escaped(href) + "\" data-name=\"" + escaped(name) + "\" data-path=\"" +
-           escaped(path) + "\"><title>" + escaped(path.empty() ? name : path + ": " + name) + "</title>\n";
+  body_ += linked_ ? "<a href=\"" + escaped(href) + "\"" + what + ">" : "<g" + what + ">";
+  body_ += "<title>" + escaped(tip) + "</title>\n";
 }
 
-void Svg::end_link() {
-  if (linked_) body_ += "</a>\n";
-  linked_ = false;
-}
+void Svg::end_link() { body_ += linked_ ? "</a>\n" : "</g>\n"; }
 
 void Svg::box(const Rect& rect, const std::string& css, double radius) {
   body_ += "<rect class=\"" + css + "\"" + attribute("x", rect.x) + attribute("y", rect.y) +

@@ -36,8 +36,10 @@ class Svg {
   Svg(double width, std::string title, std::string description);
 
   /// Until end_link() all that is drawn leads to `href` (nothing is drawn around it when that is empty).
-  /// `name` is what the place declares, `path` the layer.
-  void begin_link(const std::string& href, const std::string& name, const std::string& path);
+  /// `name` is what the place declares, `path` the layer, `tip` what is shown when one
+  /// points at it.
+  void begin_link(const std::string& href, const std::string& name, const std::string& path,
+                  const std::string& tip);
   void end_link();
 
   void box(const Rect& rect, const std::string& css, double radius = 7);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr double column_width = 118, left_x = 48, right_x = figure_width - left_x - column_width;
 constexpr double prompt_rail = 16, time_rail = 31;  // from either edge
-constexpr double part_height = 23, part_gap = 6, head_height = 40, frame_gap = 26, frame_pad = 5;
+constexpr double part_height = 23, part_gap = 6, head_height = 46, frame_gap = 26, frame_pad = 5;
 
 class UnetFigure {
  public:
@@ -33,7 +33,6 @@ class UnetFigure {
   std::string draw() {
     const double top = draw_heading(svg_, architecture_, unet_, sources_, timed_);
     place(top);
-    draw_rails();
     draw_ends(top);
     draw_image_arrows();
     draw_skips();
@@ -94,12 +93,12 @@ class UnetFigure {
     const Box* middle = part("mid_block");
     if (middle == nullptr) return;
     put(middle, {left_x - frame_pad, y, figure_width - 2 * (left_x - frame_pad),
-                 head_height - 14 + part_height + 10});
+                 head_height - 20 + part_height + 10});
     const auto count = static_cast<double>(middle->children.size());
     const double room = figure_width - 2 * left_x, width = (room - (count - 1) * 14) / count;
     for (size_t i = 0; i < middle->children.size(); ++i)
       put(&middle->children[i],
-          {left_x + static_cast<double>(i) * (width + 14), y + head_height - 14, width, part_height});
+          {left_x + static_cast<double>(i) * (width + 14), y + head_height - 20, width, part_height});
     bottom_ = rects_[middle].bottom();
   }
 
@@ -111,7 +110,7 @@ class UnetFigure {
 
   void draw_part(const Box& box) {
     const Rect& rect = rects_[&box];
-    svg_.begin_link(sources_.link(box.type), box.type, box.path);
+    svg_.begin_link(sources_.link(box.type), box.type, box.path, tip_of(box, timed_));
     svg_.box(rect, css_of(box.type), 6);
     svg_.text({rect.center_x(), rect.center_y()}, short_name(box), {12.5, true, false}, "",
               Svg::Anchor::middle, rect.width - 8);
@@ -127,12 +126,15 @@ class UnetFigure {
 
   void draw_level(const Box& level) {
     const Rect& rect = rects_[&level];
-    svg_.begin_link(sources_.link(level.type), level.type, level.path);
+    svg_.begin_link(sources_.link(level.type), level.type, level.path, tip_of(level, timed_));
     svg_.box(rect, "level", 9);
-    svg_.text({rect.x + 8, rect.y + 13}, level_name(level.path), {15, true, false}, "", Svg::Anchor::start);
-    svg_.text({rect.right() - 8, rect.y + 13}, short_count(static_cast<double>(level.parameters)),
-              {12.2, false, false}, "soft", Svg::Anchor::end);
-    svg_.text({rect.center_x(), rect.y + 30}, level_size(level), {12.2, false, false}, "soft");
+    svg_.text({rect.x + 7, rect.y + 13}, level_name(level.path), {15, true, false}, "", Svg::Anchor::start);
+    svg_.text({rect.right() - 7, rect.y + 13}, level_size(level), {12.2, false, false}, "", Svg::Anchor::end);
+    svg_.text({rect.x + 7, rect.y + 31}, short_count(static_cast<double>(level.parameters), 2),
+              {12.2, false, false}, "soft", Svg::Anchor::start);
+    svg_.text({rect.right() - 7, rect.y + 31},
+              timed_ ? short_time(level.seconds, 2) : short_flops(level.flops, 2), {12.2, false, false},
+              "soft", Svg::Anchor::end, 75);
     svg_.end_link();
     const bool downward = level.type == "DownBlock";
     for (size_t i = 0; i < level.children.size(); ++i) {
@@ -150,11 +152,13 @@ class UnetFigure {
     const Box* middle = part("mid_block");
     if (middle == nullptr) return;
     const Rect& rect = rects_[middle];
-    svg_.begin_link(sources_.link(middle->type), middle->type, middle->path);
+    svg_.begin_link(sources_.link(middle->type), middle->type, middle->path, tip_of(*middle, timed_));
     svg_.box(rect, "level", 9);
     svg_.text({rect.x + 8, rect.y + 13}, "m", {15, true, false}, "", Svg::Anchor::start);
-    svg_.text({rect.center_x(), rect.y + 13}, level_size(*middle), {12.2, false, false}, "soft");
-    svg_.text({rect.right() - 8, rect.y + 13}, short_count(static_cast<double>(middle->parameters)),
+    svg_.text({rect.center_x() - 70, rect.y + 13}, level_size(*middle), {12.2, false, false}, "");
+    svg_.text({rect.right() - 7, rect.y + 13},
+              short_count(static_cast<double>(middle->parameters)) + " · " +
+                  (timed_ ? short_time(middle->seconds) : short_flops(middle->flops)),
               {12.2, false, false}, "soft", Svg::Anchor::end);
     svg_.end_link();
     for (size_t i = 0; i < middle->children.size(); ++i) {
@@ -186,19 +190,19 @@ class UnetFigure {
     svg_.line({{right_x + column_width / 2, ends_y_}, {right_x + column_width / 2, top + 34}}, "image");
     for (const Box* box : {&in, out_[1]}) {
       const Rect& rect = rects_[box];
-      svg_.begin_link(sources_.link(box->type), box->type, box->path);
+      svg_.begin_link(sources_.link(box->type), box->type, box->path, tip_of(*box, timed_));
       svg_.box(rect, css_of(box->type), 6);
       svg_.text({rect.center_x(), rect.y + 11.5}, box->name, {12.2, false, true}, "");
       svg_.text({rect.center_x(), rect.y + 26}, short_shape(*box->output), {12.2, false, false}, "soft");
       svg_.end_link();
     }
     const Rect norm = rects_[out_[0]], last = rects_[out_[1]];
-    svg_.begin_link(sources_.link("GroupNorm"), out_[0]->type, out_[0]->path);
+    svg_.begin_link(sources_.link(out_[0]->type), out_[0]->type, out_[0]->path, tip_of(*out_[0], timed_));
     svg_.box(norm, css_of(out_[0]->type), 6);
     svg_.text({norm.center_x(), norm.center_y()}, out_[0]->name, {12.2, false, true}, "", Svg::Anchor::middle,
               norm.width - 8);
     svg_.end_link();
-    svg_.begin_link(sources_.link("silu"), "silu", "");
+    svg_.begin_link(sources_.link("silu"), "silu", "", "tensor/ops.h: silu");
     svg_.box(silu_, "operation", part_height / 2);
     svg_.text({silu_.center_x(), silu_.center_y()}, "silu", {12.2, false, true}, "");
     svg_.end_link();
@@ -256,8 +260,6 @@ class UnetFigure {
     }
   }
 
-  void draw_rails() {}
-
   double highest(const std::string& type, const std::vector<const Box*>& levels) {
     double y = bottom_;
     for (const Box* level : levels) {
@@ -289,7 +291,7 @@ class UnetFigure {
     const Rect chip{left_x + 6, y, 146, 52}, prompt{figure_width - left_x - 6 - 128, y, 128, 52};
     svg_.line({{chip.center_x(), y}, {chip.center_x(), time_y}}, "time");
     svg_.line({{prompt.center_x(), y}, {prompt.center_x(), prompt_y}}, "prompt");
-    svg_.begin_link(sources_.link(time.type), time.type, time.path);
+    svg_.begin_link(sources_.link(time.type), time.type, time.path, tip_of(time, timed_));
     svg_.box(chip, "time", 8);
     svg_.text({chip.center_x(), y + 12}, "time step", {12.5, true, false}, "");
     svg_.text({chip.center_x(), y + 27}, time.name, {12.2, false, true}, "soft");
