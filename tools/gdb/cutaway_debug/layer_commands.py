@@ -1,7 +1,7 @@
 """layer break, where, step, next, finish, list.
 
 Every layer opens a Scope, whose constructor calls cutaway::trace::entered(path): one breakpoint there sees every layer
-begin. A UNet call opens some 700 scopes, so `stop` below reads one string and no more before it says no. When it
+begin. A UNet call opens hundreds of scopes, so `stop` below reads one string and no more before it says no. When it
 says yes, the program goes on to the layer's own operator(), where the inputs are and stepping makes sense.
 """
 import fnmatch
@@ -207,8 +207,11 @@ def here():
 
 
 def known_paths():
-    arguments = gdb.string_to_argv(gdb.parameter("args") or "")
-    return names.paths_of_model(names.model_folder(arguments))
+    return names.paths_of_model(model_folder())
+
+
+def model_folder():
+    return names.model_folder(gdb.string_to_argv(gdb.parameter("args") or ""))
 
 
 def warn_if_unknown(pattern):
@@ -216,8 +219,8 @@ def warn_if_unknown(pattern):
     if not paths or names.matching(pattern, paths):
         return
     near = names.nearest(pattern, paths)
-    gdb.write(f"Note: the model in {names.model_folder(gdb.string_to_argv(gdb.parameter('args') or ''))} has no layer "
-              f"{pattern}" + (f"; near it: {', '.join(near)}" if near else "") + "\n")
+    gdb.write(f"Note: the model in {model_folder()} has no layer {pattern}" +
+              (f"; near it: {', '.join(near)}" if near else "") + "\n")
 
 
 # ---- Commands
@@ -286,14 +289,13 @@ layer where"""
         frames = frames_of({scope.address for scope in chain})
         now = inferior.step()
         gdb.write(f"step {now} of the sampler\n" if now >= 0 else "outside of the sampler's steps\n")
-        paths = known_paths()
         for level, scope in enumerate(chain):
             frame = frames.get(scope.address)
             last = level == len(chain) - 1
             around = chain[level - 1].path + "." if level else ""
             name = scope.path[len(around):] if scope.path.startswith(around) else scope.path
             left = "   " * level + name
-            gdb.write(f"{left:<44}{box_text(frame, scope.path, paths)}" + ("   <- you are here\n" if last else "\n"))
+            gdb.write(f"{left:<44}{box_text(frame, scope.path)}" + ("   <- you are here\n" if last else "\n"))
         if frame := frames.get(chain[-1].address):
             gdb.write(source_text(frame))
 
@@ -312,7 +314,7 @@ def frames_of(addresses):
     return found
 
 
-def box_text(frame, path, paths):
+def box_text(frame, path):
     """ResBlock, nn/resblock.h:45"""
     if frame is None:
         return ""
@@ -364,14 +366,8 @@ layer finish"""
 
     def invoke(self, argument, from_tty):
         run_to(LayerOut(here()))
-        gdb.execute("print result") if at_out() else None
-
-
-def at_out():
-    try:
-        return gdb.newest_frame().name() == OUT
-    except gdb.error:
-        return False
+        if gdb.selected_inferior().pid != 0 and gdb.newest_frame().name() == OUT:  # no other breakpoint came first
+            gdb.execute("print result")
 
 
 class List(gdb.Command):
