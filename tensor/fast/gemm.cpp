@@ -241,7 +241,7 @@ GemmKernel gemm_kernel() {
 }
 
 void multiply(const Product& product) {
-  constexpr double products_worth_a_team = 5e5;
+  constexpr double products_worth_a_team = 4e6;
   const double products = static_cast<double>(product.m) * static_cast<double>(product.n) *
                           static_cast<double>(product.k) * static_cast<double>(product.items);
   const int threads = products > products_worth_a_team ? omp_get_max_threads() : 1;
