@@ -42,7 +42,7 @@ std::string drawn(const Architecture& architecture, const Box& box, const Descri
   if (arguments.as == "json") return as_json(architecture, box, arguments.depth, timed);
   if (arguments.as == "dot") return as_dot(architecture, box, arguments.depth, timed);
   const SourceLines sources(arguments.source, arguments.links, arguments.out);
-  return as_svg(architecture, box, sources, timed);
+  return as_svg(architecture, box, sources, arguments.depth, timed);
 }
 
 void describe_command(DescribeArguments& arguments) {
@@ -81,7 +81,9 @@ void add_describe_command(CLI::App& program, int&) {
           {"clip", Part::text_encoder}, {"unet", Part::unet}, {"vae", Part::vae}, {"all", Part::all}}))
       ->default_str("all");
   command.add_option("--box", arguments->box, "Open this box only, such as unet.down_blocks.1");
-  command.add_option("--depth", arguments->depth, "Levels of boxes below it (tree, table, json, dot)")
+  command
+      .add_option("--depth", arguments->depth,
+                  "Levels of boxes below it; 1 closes the levels of a drawn UNet")
       ->check(CLI::Range(0, 100));
   command.add_option("--pixels", arguments->what.pixels, "Width and height of the picture; 0: as trained")
       ->check(CLI::Range(0, 4096))

@@ -8,12 +8,14 @@
 
 namespace cutaway::describe {
 
-/// An SVG file. Which drawing it is follows from the box.
-std::string as_svg(const Architecture& architecture, const Box& box, const SourceLines& sources, bool timed);
+/// An SVG file. Which drawing it is follows from the box. At depth 1 the levels of the UNet are closed; all
+/// other drawings show one level of boxes.
+std::string as_svg(const Architecture& architecture, const Box& box, const SourceLines& sources, int depth,
+                   bool timed);
 
 std::string draw_overview(const Architecture& architecture, const SourceLines& sources, bool timed);
 std::string draw_unet(const Architecture& architecture, const Box& unet, const SourceLines& sources,
-                      bool timed);
+                      bool open, bool timed);
 std::string draw_inside(const Architecture& architecture, const Box& box, const SourceLines& sources,
                         bool timed);
 

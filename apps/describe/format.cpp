@@ -36,6 +36,7 @@ std::string short_flops(double flops, int digits) {
 }
 
 std::string short_time(double seconds, int digits) {
+  if (seconds < 1e-3) return in_digits(1e6 * seconds, digits) + " µs";
   if (seconds < 1) return in_digits(1000 * seconds, digits) + " ms";
   return in_digits(seconds, digits) + " s";
 }

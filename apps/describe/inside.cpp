@@ -10,8 +10,6 @@
 namespace cutaway::describe {
 namespace {
 
-constexpr double gap = 28;  // between rows, room for an arrow and a word beside it
-
 // Where a node stands. Columns: -1 left of the main one, 0 main, 1 and on right of it.
 struct Place {
   int row = -1, column = 0;
@@ -37,6 +35,7 @@ class InsideFigure {
       svg_.text({figure_width / 2, y + 10}, "one operation, no boxes inside", {}, "soft");
       return svg_.finish(y + 40);
     }
+    if (std::any_of(nodes_.begin(), nodes_.end(), [](const Node& n) { return !n.to.empty(); })) gap_ = 36;
     choose_main();
     choose_sides();
     choose_rows();
@@ -206,9 +205,18 @@ class InsideFigure {
       for (Place& p : places_) {
         if (p.row == row) p.rect.y = y + (height - p.rect.height) / 2;
       }
-      y += height + gap;
+      y += height + gap_;
     }
-    return y - gap;
+    return y - gap_;
+  }
+
+  // As wide as what stands there, so that the main column gets the rest.
+  double left_side_width() const {
+    double width = 0;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (places_[i].column < 0) width = std::max(width, node_width(nodes_[i], side_width_));
+    }
+    return width;
   }
 
   void choose_columns() {
@@ -231,13 +239,15 @@ class InsideFigure {
     if (!shared_.empty()) {  // rails for inputs that several boxes take
       main_width_ = right ? 186 : 214;
       main_x_ = figure_width - margin - main_width_ / 2 - (right ? 50 : 0);
-      side_width_ = 104;
+      side_width_ = left_width_ = 104;
       return;
     }
     side_width_ = 113;
-    const double left_room = left ? side_width_ + 10 : 0;
+    left_width_ = left_side_width();
+    left_gap_ = left_width_ < 100 ? 20 : 10;  // an input's arrow may be longer
+    const double left_room = left ? left_width_ + left_gap_ : 0;
     const double right_room = right ? side_width_ + 10 : bypass ? 34 : 0;
-    main_width_ = std::min(236.0, inner - left_room - right_room);
+    main_width_ = std::min(246.0, inner - left_room - right_room);
     const double begin = (figure_width - left_room - main_width_ - right_room) / 2;
     main_x_ = begin + left_room + main_width_ / 2;
     bypass_x_ = main_x_ + main_width_ / 2 + (right ? 10 + side_width_ / 2 : 18);
@@ -267,8 +277,8 @@ class InsideFigure {
     }
     if (p.column == 0) return main_x_;
     if (!shared_.empty() && p.column > 0) return figure_width - margin - p.rect.width / 2;
-    const double away = main_width_ / 2 + 10 + side_width_ / 2;
-    return main_x_ + (p.column < 0 ? -away : away);
+    if (p.column < 0) return main_x_ - main_width_ / 2 - left_gap_ - left_width_ / 2;
+    return main_x_ + main_width_ / 2 + 10 + side_width_ / 2;
   }
 
   double size_node(size_t i) {
@@ -314,7 +324,7 @@ class InsideFigure {
     const Node& n = nodes_[i];
     if (n.to.empty()) return;
     const Rect& rect = places_[i].rect;
-    const double y = rect.bottom() + gap * 0.42, x = rect.center_x();
+    const double y = rect.bottom() + gap_ * 0.42, x = rect.center_x();
     svg_.line({{x, y}, {figure_width - margin + 2, y}}, "skip");
     svg_.dot({x, y}, "skip");
     svg_.text({x + 14, y + 9.5}, n.skip.substr(n.skip.find('.') + 1) + " → " + level_name(n.to),
@@ -338,7 +348,7 @@ class InsideFigure {
       draw_bypass(a, b, css);
       return;
     }
-    const double leave = a.bottom() + gap * 0.42;
+    const double leave = a.bottom() + gap_ * 0.42;
     if (is_fan(to)) {  // straight down
       svg_.line({{a.center_x(), a.bottom()}, {a.center_x(), b.y}}, css);
     } else if (std::abs(a.center_x() - b.center_x()) < 1) {
@@ -369,7 +379,7 @@ class InsideFigure {
   }
 
   void draw_bypass(const Rect& a, const Rect& b, const std::string& css) {
-    const double y = a.bottom() + gap * 0.42;
+    const double y = a.bottom() + gap_ * 0.42;
     const double x = fan_ ? figure_width - margin / 2 : bypass_x_;
     svg_.dot({a.center_x(), y}, css);
     svg_.line({{a.center_x(), y}, {x, y}, {x, b.center_y()}, {b.right(), b.center_y()}}, css);
@@ -384,7 +394,8 @@ class InsideFigure {
   Svg svg_;
   std::vector<int> main_, shared_;
   bool fan_ = false;
-  double main_x_ = 0, main_width_ = 0, side_width_ = 0, bypass_x_ = 0;
+  double gap_ = 28;  // between rows, room for an arrow and a word beside it
+  double main_x_ = 0, main_width_ = 0, side_width_ = 0, left_width_ = 0, left_gap_ = 10, bypass_x_ = 0;
 };
 
 }  // namespace

@@ -14,14 +14,16 @@ namespace {
 
 constexpr double column_width = 118, left_x = 48, right_x = figure_width - left_x - column_width;
 constexpr double prompt_rail = 16, time_rail = 31;  // from either edge
-constexpr double part_height = 23, part_gap = 6, head_height = 46, frame_gap = 26, frame_pad = 5;
+constexpr double head_height = 46, frame_gap = 26, frame_pad = 5;
 
 class UnetFigure {
  public:
-  UnetFigure(const Architecture& architecture, const Box& unet, const SourceLines& sources, bool timed)
+  UnetFigure(const Architecture& architecture, const Box& unet, const SourceLines& sources, bool open,
+             bool timed)
       : architecture_(architecture),
         unet_(unet),
         sources_(sources),
+        open_(open),
         timed_(timed),
         svg_(figure_width, "The UNet", "The UNet as a U, drawn from the module tree and a recorded run.") {
     for (const Box& child : unet.children) {
@@ -54,8 +56,8 @@ class UnetFigure {
     for (const char* name : {"conv_norm_out", "conv_out"}) out_.push_back(part(name));
     // On the right there are three from below to above: conv_norm_out, silu, conv_out.
     put(out_[1], {right_x, ends_y_, column_width, 36});
-    silu_ = {right_x + 24, ends_y_ + 44, column_width - 48, part_height};
-    put(out_[0], {right_x, ends_y_ + 44 + part_height + 8, column_width, part_height});
+    silu_ = {right_x + 24, ends_y_ + 44, column_width - 48, part_height_};
+    put(out_[0], {right_x, ends_y_ + 44 + part_height_ + 8, column_width, part_height_});
     put(part("conv_in"), {left_x, rects_[out_[0]].bottom() - 36, column_width, 36});
     y = rects_[out_[0]].bottom() + frame_gap;
     for (size_t i = 0; i < std::max(down_.size(), up_.size()); ++i) {
@@ -69,8 +71,10 @@ class UnetFigure {
     put_middle(y);
   }
 
-  static double level_height(const Box& level) {
-    return head_height + static_cast<double>(level.children.size()) * (part_height + part_gap) + frame_pad;
+  double level_height(const Box& level) const {
+    // A closed level is as high as its arrows need.
+    if (!open_) return std::max(head_height, 16 * static_cast<double>(level.children.size()));
+    return head_height + static_cast<double>(level.children.size()) * (part_height_ + part_gap_) + frame_pad;
   }
 
   void put(const Box* box, const Rect& rect) {
@@ -81,11 +85,19 @@ class UnetFigure {
   void put_level(const Box& level, double x, double y, double height, bool downward) {
     put(&level, {x - frame_pad, y, column_width + 2 * frame_pad, height});
     const auto count = static_cast<double>(level.children.size());
+    if (!open_) {  // only where arrows begin and end
+      for (size_t i = 0; i < level.children.size(); ++i) {
+        const double place = downward ? static_cast<double>(i) : count - 1 - static_cast<double>(i);
+        put(&level.children[i],
+            {x - frame_pad, y + height * place / count, column_width + 2 * frame_pad, height / count});
+      }
+      return;
+    }
     const double step = (height - head_height - frame_pad) / std::max(count, 1.0);
     for (size_t i = 0; i < level.children.size(); ++i) {
       const double place = downward ? static_cast<double>(i) : count - 1 - static_cast<double>(i);
-      put(&level.children[i], {x, y + head_height + place * step + (step - part_gap - part_height) / 2,
-                               column_width, part_height});
+      put(&level.children[i], {x, y + head_height + place * step + (step - part_gap_ - part_height_) / 2,
+                               column_width, part_height_});
     }
   }
 
@@ -93,12 +105,12 @@ class UnetFigure {
     const Box* middle = part("mid_block");
     if (middle == nullptr) return;
     put(middle, {left_x - frame_pad, y, figure_width - 2 * (left_x - frame_pad),
-                 head_height - 20 + part_height + 10});
+                 head_height - 20 + part_height_ + 10});
     const auto count = static_cast<double>(middle->children.size());
     const double room = figure_width - 2 * left_x, width = (room - (count - 1) * 14) / count;
     for (size_t i = 0; i < middle->children.size(); ++i)
       put(&middle->children[i],
-          {left_x + static_cast<double>(i) * (width + 14), y + head_height - 20, width, part_height});
+          {left_x + static_cast<double>(i) * (width + 14), y + head_height - 20, width, part_height_});
     bottom_ = rects_[middle].bottom();
   }
 
@@ -136,6 +148,7 @@ class UnetFigure {
               timed_ ? short_time(level.seconds, 2) : short_flops(level.flops, 2), {12.2, false, false},
               "soft", Svg::Anchor::end, 75);
     svg_.end_link();
+    if (!open_) return;
     const bool downward = level.type == "DownBlock";
     for (size_t i = 0; i < level.children.size(); ++i) {
       draw_part(level.children[i]);
@@ -203,7 +216,7 @@ class UnetFigure {
               norm.width - 8);
     svg_.end_link();
     svg_.begin_link(sources_.link("silu"), "silu", "", "tensor/ops.h: silu");
-    svg_.box(silu_, "operation", part_height / 2);
+    svg_.box(silu_, "operation", part_height_ / 2);
     svg_.text({silu_.center_x(), silu_.center_y()}, "silu", {12.2, false, true}, "");
     svg_.end_link();
     svg_.line({{norm.center_x(), norm.y}, {norm.center_x(), silu_.bottom()}}, "image", false);
@@ -240,7 +253,7 @@ class UnetFigure {
     for (const SkipLine& line : skip_lines_) {
       const Point a{line.from.right(), line.from.center_y()}, b{line.to.x, line.to.center_y()};
       svg_.curve(a, b, "skip");
-      svg_.text({(a.x + b.x) / 2, (a.y + b.y) / 2}, "skip " + line.name, {11.8, false, false},
+      svg_.text({(a.x + b.x) / 2, (a.y + b.y) / 2}, "skip " + line.name, {12.2, false, false},
                 "text-skip label");
     }
   }
@@ -329,7 +342,9 @@ class UnetFigure {
   const Architecture& architecture_;
   const Box& unet_;
   const SourceLines& sources_;
+  bool open_;  // are the boxes inside the levels shown?
   bool timed_;
+  double part_height_ = 23, part_gap_ = 6;
   Svg svg_;
   std::vector<const Box*> down_, up_, out_;
   std::map<const Box*, Rect> rects_;
@@ -341,8 +356,8 @@ class UnetFigure {
 }  // namespace
 
 std::string draw_unet(const Architecture& architecture, const Box& unet, const SourceLines& sources,
-                      bool timed) {
-  return UnetFigure(architecture, unet, sources, timed).draw();
+                      bool open, bool timed) {
+  return UnetFigure(architecture, unet, sources, open, timed).draw();
 }
 
 }  // namespace cutaway::describe
