@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "apps/inside/inside_options.h"
 #include "apps/picture_options.h"
+#include "apps/shadow_report.h"
 #include "models/stable_diffusion.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
@@ -171,7 +172,7 @@ void generate(const GenerateArguments& arguments) {
   const auto begin = Clock::now();
   GenerateOptions options = to_generate_options(arguments.picture);
   const uint64_t first_seed = options.seed;
-  const StableDiffusion model = StableDiffusion::load(arguments.picture.model);
+  const StableDiffusion model = load_model(arguments.picture);
   const inside::Watch watch(arguments.inside);
 
   std::vector<Tensor> batches;
@@ -203,6 +204,7 @@ void generate(const GenerateArguments& arguments) {
     std::printf("%s  seed %llu  %.2f s\n", arguments.out.c_str(), static_cast<unsigned long long>(first_seed),
                 seconds_since(begin));
   }
+  print_shadow_report();
 }
 
 }  // namespace

@@ -17,9 +17,11 @@ std::string from_environment(const char* variable) {
 
 void add_run_options(CLI::App& command, RunOptions& options) {
   command
-      .add_option("--backend", options.backend,
-                  "Which version of the operations runs: fast, ref (plain loops) or eigen (a referee); "
-                  "other ones below a layer: fast,unet.mid_block=ref")
+      .add_option(
+          "--backend", options.backend,
+          "Which version of the operations runs: fast, ref (plain loops), eigen (a referee) or shadow (fast, "
+          "compared with ref at every operation); "
+          "other ones below a layer: fast,unet.mid_block=ref")
       ->type_name("NAME");
   command.add_option("--isa", options.isa, "Instruction set of the fast kernels: generic, avx2 or avx512")
       ->type_name("NAME");

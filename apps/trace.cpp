@@ -11,6 +11,7 @@
 #include "apps/inside/recorder.h"
 #include "apps/inside/run_record.h"
 #include "apps/picture_options.h"
+#include "apps/shadow_report.h"
 #include "models/stable_diffusion.h"
 #include "nn/module.h"
 #include "tensor/error.h"
@@ -150,7 +151,7 @@ void record(const TraceArguments& arguments) {
     throw Error("--network needs --inputs: a safetensors file with the network's inputs");
   if (!arguments.out.empty()) must_be_writable(arguments.out);
 
-  StableDiffusion model = StableDiffusion::load(arguments.picture.model);
+  StableDiffusion model = load_model(arguments.picture);
   Recorder::Options options;
   if (!arguments.layers.empty()) options.selection.layers = arguments.layers;
   if (!arguments.calls.empty()) options.selection.calls = arguments.calls;
@@ -182,6 +183,7 @@ void record(const TraceArguments& arguments) {
     print_table(recorder.records());
     if (!arguments.out.empty()) std::printf("%s: %zu tensors\n", arguments.out.c_str(), tensors.size());
     if (!arguments.npy.empty()) std::printf("%s/: %zu files\n", arguments.npy.c_str(), tensors.size());
+    print_shadow_report();
   }
 }
 

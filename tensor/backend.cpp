@@ -27,10 +27,10 @@ Choice& choice() {
 }
 
 Backend backend_named(std::string_view name) {
-  for (const Backend backend : {Backend::ref, Backend::fast, Backend::eigen}) {
+  for (const Backend backend : {Backend::ref, Backend::fast, Backend::eigen, Backend::shadow}) {
     if (name == to_string(backend)) return backend;
   }
-  throw Error("there is no backend '" + std::string(name) + "'; known are ref, fast and eigen");
+  throw Error("there is no backend '" + std::string(name) + "'; known are ref, fast, eigen and shadow");
 }
 
 bool is_below(std::string_view path, std::string_view root) {
@@ -52,6 +52,8 @@ const char* to_string(Backend backend) {
       return "fast";
     case Backend::eigen:
       return "eigen";
+    case Backend::shadow:
+      return "shadow";
   }
   return "?";
 }

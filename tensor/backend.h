@@ -8,8 +8,9 @@
 namespace cutaway {
 
 /// ref: plain loops, the definition itself. fast: tiled and vectorised. eigen: matrix products by Eigen,
-/// everything else as in ref; an independent third opinion when ref and fast disagree.
-enum class Backend { ref, fast, eigen };
+/// everything else as in ref; an independent third opinion when ref and fast disagree. shadow: fast, with ref
+/// run beside it and compared (tensor/shadow.h).
+enum class Backend { ref, fast, eigen, shadow };
 const char* to_string(Backend backend);
 
 /// Chooses the backend for everything, and other ones below layer paths: "fast", "ref",

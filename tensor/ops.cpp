@@ -8,6 +8,7 @@
 #include "tensor/error.h"
 #include "tensor/fast/ops.h"
 #include "tensor/ref/ops.h"
+#include "tensor/shadow.h"
 #include "tensor/trace.h"
 
 namespace cutaway {
@@ -86,9 +87,15 @@ Tensor run(const char* name, Version<Parameters...> ref, Version<Parameters...> 
            std::type_identity_t<Version<Parameters...>> eigen,
            const std::type_identity_t<Parameters>&... arguments) {
   const Backend backend = current_backend();
-  Tensor y = backend == Backend::fast                        ? fast(arguments...)
-             : backend == Backend::eigen && eigen != nullptr ? eigen(arguments...)
-                                                             : ref(arguments...);
+  Tensor y;
+  if (backend == Backend::fast) {
+    y = fast(arguments...);
+  } else if (backend == Backend::shadow) {
+    y = fast(arguments...);
+    shadow::compare(name, Scope::current_path(), y, ref(arguments...));
+  } else {
+    y = backend == Backend::eigen && eigen != nullptr ? eigen(arguments...) : ref(arguments...);
+  }
   if (trace::observed()) trace::operation_done(name, y);
   return y;
 }
@@ -157,9 +164,13 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
     refuse(name, is("x", x.shape()) + ", too small for a kernel of weight " + to_string(weight.shape) +
                      "; use a larger picture");
   }
-  const Tensor y = run(name, ref::conv2d, fast::conv2d, eigen::conv2d, x, weight, bias, options);
-  count_products(y.count(), weight.shape.count() / out);
-  return y;
+  const auto extent = [&](int64_t size, int64_t kernel) {
+    return (size - options.dilation * (kernel - 1) - 1) / options.stride + 1;
+  };
+  const int64_t pixels = extent(x.shape()[2] + p.top + p.bottom, weight.shape[2]) *
+                         extent(x.shape()[3] + p.left + p.right, weight.shape[3]);
+  count_products(x.shape()[0] * out * pixels, weight.shape.count() / out);
+  return run(name, ref::conv2d, fast::conv2d, eigen::conv2d, x, weight, bias, options);
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,

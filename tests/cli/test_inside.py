@@ -121,6 +121,22 @@ class Compare(ProgramTest):
         self.refuses("compare", "t.safetensors", "--model", "nowhere", says="nowhere")
 
 
+class Shadow(ProgramTest):
+    def test_every_operation_is_compared_and_close(self):
+        lines = self.run_well("generate", "--model", DEMO, *RUN, "--backend", "shadow", "--out", "p.png").stdout
+        table = lines[lines.index("fast beside ref"):lines.index("the layers furthest off")].splitlines()[2:]
+        rows = {line.split()[0]: line.split() for line in table}
+        for operation in ("conv2d", "linear", "group_norm", "layer_norm", "attention", "silu", "geglu", "concat", "embedding",
+                          "timestep_embedding", "upsample_nearest"):
+            self.assertIn(operation, rows)
+        for name, row in rows.items():
+            self.assertLess(float(row[3]), 1e-5, name)
+        self.assertGreater(float(rows["conv2d"][2]), 0)
+        self.assertEqual(int(rows["geglu"][1]), 2 * 16)
+        self.run_well("generate", "--model", DEMO, *RUN, "--out", "q.png", "--backend", "fast")
+        self.assertEqual(read_png(self.folder / "p.png")[2], read_png(self.folder / "q.png")[2])
+
+
 class Edits(ProgramTest):
     def picture(self, *edits):
         arguments = [part for edit in edits for part in ("--edit", edit)]

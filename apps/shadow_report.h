@@ -1,0 +1,10 @@
+// What --backend shadow has seen, as a table.
+#pragma once
+
+namespace cutaway {
+
+/// Prints the operations by name, each with the layer where it was furthest off; nothing when no operation
+/// ran in shadow mode.
+void print_shadow_report();
+
+}  // namespace cutaway
