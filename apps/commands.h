@@ -17,6 +17,7 @@ void add_compare_command(CLI::App& program, int& exit_code);
 void add_verify_command(CLI::App& program, int& exit_code);
 void add_bench_command(CLI::App& program, int& exit_code);
 void add_describe_command(CLI::App& program, int& exit_code);
+void add_inspect_command(CLI::App& program, int& exit_code);
 
 /// --backend, --isa and --threads, for every command that runs a network.
 struct RunOptions {

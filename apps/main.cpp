@@ -98,6 +98,7 @@ int run(int argc, char** argv) {
   add_verify_command(program, exit_code);
   add_bench_command(program, exit_code);
   add_describe_command(program, exit_code);
+  add_inspect_command(program, exit_code);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

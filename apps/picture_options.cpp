@@ -58,8 +58,16 @@ CLI::Validator not_negative() {
 PictureOptions::PictureOptions() : model(default_model()) {}
 
 void add_picture_options(CLI::App& command, PictureOptions& options) {
-  command.add_option("--model", options.model, "The model folder, in diffusers layout")
+  command
+      .add_option("--model", options.model,
+                  "The model: a folder in diffusers layout, or an SD 1.x checkpoint in one file")
       ->capture_default_str();
+  command
+      .add_option("--tokenizer", options.tokenizer,
+                  "Folder with CLIP's vocab.json and merges.txt, for a model in one file")
+      ->type_name("DIR");
+  command.add_option("--variant", options.variant, "Which of a folder's weights, such as fp16")
+      ->type_name("NAME");
   command.add_option("--negative", options.negative, "What the picture should move away from");
   command.add_option("--steps", options.steps, "How many steps from noise to picture")->capture_default_str();
   command.add_option("--cfg", options.cfg, "Guidance scale: how strongly the prompt pulls")
@@ -80,6 +88,10 @@ void add_picture_options(CLI::App& command, PictureOptions& options) {
       .add_option("--latents", options.latents,
                   "Start from this noise: a safetensors file, FILE or FILE:tensor")
       ->type_name("FILE[:tensor]");
+}
+
+StableDiffusion load_model(const PictureOptions& options) {
+  return StableDiffusion::load(options.model, {.tokenizer = options.tokenizer, .variant = options.variant});
 }
 
 GenerateOptions to_generate_options(const PictureOptions& given) {

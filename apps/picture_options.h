@@ -12,7 +12,9 @@
 namespace cutaway {
 
 struct PictureOptions {
-  std::string model;  // a model folder
+  std::string model;      // a model folder, or a checkpoint in one file
+  std::string tokenizer;  // a folder; "" is the model's own
+  std::string variant;    // of the files in a folder
   std::string negative;
   std::string sampler = "ddim";
   int steps = 20;
@@ -27,6 +29,9 @@ struct PictureOptions {
 };
 
 void add_picture_options(CLI::App& command, PictureOptions& options);
+
+/// The model with its tokenizer.
+StableDiffusion load_model(const PictureOptions& options);
 
 /// All but the prompt. A seed that was not given is drawn here. Throws Error for an unknown sampler or
 /// unreadable latents.

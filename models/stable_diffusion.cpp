@@ -1,11 +1,12 @@
 #include "models/stable_diffusion.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "models/checkpoint.h"
 #include "models/config.h"
-#include "nn/weight_sources.h"
 #include "samplers/guidance.h"
 #include "samplers/random.h"
 #include "tensor/error.h"
@@ -20,26 +21,14 @@ namespace fs = std::filesystem;
 // ---- Loading
 // -----------------------------------------------------------------------------------------------------
 
-// The file of weights in a part's folder: diffusers' name for networks of its own, transformers' for the text
-// encoder.
-std::string weights_in(const std::string& folder) {
-  for (const char* name : {"diffusion_pytorch_model.safetensors", "model.safetensors"}) {
-    const std::string path = folder + "/" + name;
-    if (fs::exists(path)) return path;
-  }
-  throw Error("there are no weights in " + folder +
-              ": diffusion_pytorch_model.safetensors or model.safetensors must be there");
-}
+// A buffer 0, 1, 2, ... that older files carry along.
+const std::vector<std::string> text_buffers = {"text_model.embeddings.position_ids",
+                                               "embeddings.position_ids"};
 
-void must_be_a_model_folder(const std::string& folder) {
+void must_be_a_model_folder(const std::string& folder, bool has_tokenizer) {
   std::error_code ignored;
-  if (!fs::exists(folder, ignored)) throw Error("there is no model folder " + folder);
-  if (!fs::is_directory(folder, ignored)) {
-    throw Error(folder +
-                " is not a folder; a model is a folder with tokenizer/, text_encoder/, unet/, vae/ and "
-                "scheduler/ in it");
-  }
   for (const char* part : {"tokenizer", "text_encoder", "unet", "vae", "scheduler"}) {
+    if (has_tokenizer && std::string_view(part) == "tokenizer") continue;
     if (!fs::is_directory(folder + "/" + part, ignored)) {
       throw Error("the model folder " + folder + " has no " + part +
                   "/ in it; a model is a folder with tokenizer/, "
@@ -73,6 +62,75 @@ void must_fit_together(const StableDiffusion& model, const std::string& folder) 
                 ", but the VAE's latents have " + number(model.vae.config.latent_channels) +
                 (model.unet.config.in_channels == 9 ? "; 9 channels are an inpainting model" : ""));
   }
+}
+
+StableDiffusion load_folder(const std::string& folder, const LoadOptions& options) {
+  must_be_a_model_folder(folder, !options.tokenizer.empty());
+  const auto json = [&](const std::string& name) { return read_json_file(folder + "/" + name); };
+  const auto tensors = [&](const char* part) {
+    return TensorSet::of_folder(folder + "/" + part, options.variant);
+  };
+  const std::string unet_json = folder + "/unet/config.json";
+  const nlohmann::json unet_sizes = read_json_file(unet_json);
+
+  StableDiffusion model{
+      .tokenizer = Tokenizer::load(options.tokenizer.empty() ? folder + "/tokenizer" : options.tokenizer),
+      .text_encoder = CLIPTextModel(
+          clip_text_config(json("text_encoder/config.json"), folder + "/text_encoder/config.json")),
+      .unet = UNet(unet_config(unet_sizes, unet_json)),
+      .vae = AutoencoderKL(vae_config(json("vae/config.json"), folder + "/vae/config.json")),
+      .scheduler = scheduler_config(json("scheduler/scheduler_config.json"),
+                                    folder + "/scheduler/scheduler_config.json"),
+      .sample_size = sample_size_of(unet_sizes, unet_json),
+  };
+  must_fit_together(model, folder);
+
+  const TensorSet text = tensors("text_encoder"), unet = tensors("unet"), vae = tensors("vae");
+  load_weights(model.text_encoder, "text_encoder", part_in_folder(text, weight_names(model.text_encoder)),
+               text_buffers);
+  load_weights(model.unet, "unet", part_in_folder(unet, weight_names(model.unet)));
+  load_weights(model.vae, "vae", part_in_folder(vae, weight_names(model.vae)));
+  return model;
+}
+
+// Single files carry no vocabulary.
+std::string tokenizer_for(const std::string& file, const LoadOptions& options) {
+  if (!options.tokenizer.empty()) return options.tokenizer;
+  std::error_code ignored;
+  const fs::path beside = fs::path(file).parent_path() / "tokenizer";
+  if (fs::is_directory(beside, ignored)) return beside.string();
+  if (const char* chosen = std::getenv("CUTAWAY_TOKENIZER"); chosen != nullptr && *chosen != '\0')
+    return chosen;
+  throw Error(
+      file +
+      " holds no vocabulary for the prompt, as no single-file checkpoint does: name a folder with CLIP's "
+      "vocab.json and merges.txt by --tokenizer DIR or CUTAWAY_TOKENIZER, or put it beside the file as "
+      "tokenizer/ (any Stable Diffusion 1.x folder and openai/clip-vit-large-patch14 have the two files)");
+}
+
+StableDiffusion load_file(const std::string& file, const LoadOptions& options) {
+  const TensorSet tensors = TensorSet::of_file(file);
+  const CheckpointSummary what = summary_of(tensors);
+  if (!what.family.starts_with("sd1") || what.naming != "compvis") {
+    throw Error(file + " is no Stable Diffusion 1.x checkpoint but " + what.family + " (" + what.naming +
+                " naming): " + what.advice);
+  }
+  const nlohmann::json sizes = ldm_sizes(tensors);
+  StableDiffusion model{
+      .tokenizer = Tokenizer::load(tokenizer_for(file, options)),
+      .text_encoder = CLIPTextModel(clip_text_config(sizes.at("text_encoder"), file + ", text encoder")),
+      .unet = UNet(unet_config(sizes.at("unet"), file + ", UNet")),
+      .vae = AutoencoderKL(vae_config(sizes.at("vae"), file + ", VAE")),
+      .scheduler = scheduler_config(sizes.at("scheduler"), file + ", scheduler"),
+      .sample_size = sample_size_of(sizes.at("unet"), file + ", UNet"),
+  };
+  must_fit_together(model, file);
+
+  load_weights(model.text_encoder, "text_encoder",
+               text_encoder_in_ldm(tensors, weight_names(model.text_encoder)), text_buffers);
+  load_weights(model.unet, "unet", unet_in_ldm(tensors, model.unet));
+  load_weights(model.vae, "vae", vae_in_ldm(tensors, model.vae));
+  return model;
 }
 
 // ---- Generating
@@ -114,33 +172,10 @@ void must_be_multiple(const char* name, int64_t pixels, int64_t by) {
 
 }  // namespace
 
-StableDiffusion StableDiffusion::load(const std::string& folder) {
-  must_be_a_model_folder(folder);
-  const auto json = [&](const std::string& name) { return read_json_file(folder + "/" + name); };
-  const auto source = [&](const char* part) {
-    return SafetensorsSource(SafetensorsFile::open(weights_in(folder + "/" + part)));
-  };
-  const std::string unet_json = folder + "/unet/config.json";
-  const nlohmann::json unet_sizes = read_json_file(unet_json);
-
-  StableDiffusion model{
-      .tokenizer = Tokenizer::load(folder + "/tokenizer"),
-      .text_encoder = CLIPTextModel(
-          clip_text_config(json("text_encoder/config.json"), folder + "/text_encoder/config.json")),
-      .unet = UNet(unet_config(unet_sizes, unet_json)),
-      .vae = AutoencoderKL(vae_config(json("vae/config.json"), folder + "/vae/config.json")),
-      .scheduler = scheduler_config(json("scheduler/scheduler_config.json"),
-                                    folder + "/scheduler/scheduler_config.json"),
-      .sample_size = sample_size_of(unet_sizes, unet_json),
-  };
-  must_fit_together(model, folder);
-
-  // A buffer 0, 1, 2, ... that older files carry along.
-  load_weights(model.text_encoder, "text_encoder", source("text_encoder"),
-               {"text_model.embeddings.position_ids"});
-  load_weights(model.unet, "unet", source("unet"));
-  load_weights(model.vae, "vae", source("vae"));
-  return model;
+StableDiffusion StableDiffusion::load(const std::string& path, const LoadOptions& options) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) throw Error("there is no model folder or file " + path);
+  return fs::is_directory(path, ignored) ? load_folder(path, options) : load_file(path, options);
 }
 
 Tensor StableDiffusion::encode_prompt(const std::string& prompt,

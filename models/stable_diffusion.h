@@ -42,8 +42,15 @@ struct GenerateResult {
   Tensor picture;  // [batch, 3, 8 h, 8 w], about -1 to 1, not clamped
 };
 
-/// Rombach et al. 2022. A model folder in diffusers layout: tokenizer/, text_encoder/, unet/, vae/,
-/// scheduler/.
+/// Where the parts of a model are that its path does not tell.
+struct LoadOptions {
+  std::string
+      tokenizer;  // a folder with vocab.json and merges.txt; "": the model's own, see docs/checkpoints.md
+  std::string variant;  // of the files in a folder, such as "fp16"; "": whichever is there
+};
+
+/// Rombach et al. 2022. A model folder in diffusers layout (tokenizer/, text_encoder/, unet/, vae/,
+/// scheduler/), or an SD 1.x checkpoint in one file.
 struct StableDiffusion {
   Tokenizer tokenizer;
   CLIPTextModel text_encoder;
@@ -53,7 +60,7 @@ struct StableDiffusion {
   int64_t sample_size = 64;  // latent pixels each way that the UNet was trained at
 
   /// Throws Error when a part is missing, broken, or does not fit the others.
-  static StableDiffusion load(const std::string& folder);
+  static StableDiffusion load(const std::string& folder_or_file, const LoadOptions& options = {});
 
   /// The prompt as the UNet's context: [1, T, width].
   Tensor encode_prompt(const std::string& prompt,

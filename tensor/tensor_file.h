@@ -1,0 +1,36 @@
+// TensorFile: a file of tensors in whichever format it is.   Doc: docs/checkpoints.md
+#pragma once
+
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "tensor/safetensors.h"
+
+namespace cutaway {
+
+/// A safetensors file. The format is told by the file's first bytes, whatever it is called. Opening reads
+/// names, shapes and dtypes, no numbers.
+class TensorFile {
+ public:
+  /// Throws Error when the file cannot be read or breaks a rule of its format.
+  static TensorFile open(const std::string& path);
+
+  const std::string& path() const;
+  /// "safetensors"
+  const char* format() const;
+  const std::vector<StoredTensor>& tensors() const;
+  /// Free text about the file; empty where the format has none.
+  const std::map<std::string, std::string>& metadata() const;
+  /// As SafetensorsFile::weight.
+  Weight weight(const StoredTensor& stored) const;
+
+ private:
+  using Any = std::variant<SafetensorsFile>;
+  explicit TensorFile(Any file) : file_(std::move(file)) {}
+
+  Any file_;
+};
+
+}  // namespace cutaway
