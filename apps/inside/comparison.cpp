@@ -4,11 +4,35 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "apps/inside/error_hints.h"
 #include "apps/inside/recorder.h"
 
 namespace cutaway::inside {
+
+namespace {
+
+// PyTorch code shows some values with two neighbouring axes as one, [N, C, H W] for [N, C, H, W]: the same
+// numbers in the same order. Such a reference takes the shape of the value it is compared with.
+bool is_merged(const Shape& a, const Shape& b) {
+  if (a.count() != b.count()) return false;
+  const auto partial_counts = [](const Shape& shape) {
+    std::set<int64_t> counts;
+    int64_t count = 1;
+    for (int axis = 0; axis < shape.rank(); ++axis) counts.insert(count *= shape[axis]);
+    return counts;
+  };
+  const std::set<int64_t> of_a = partial_counts(a), of_b = partial_counts(b);
+  return a.rank() != b.rank() && (std::includes(of_a.begin(), of_a.end(), of_b.begin(), of_b.end()) ||
+                                  std::includes(of_b.begin(), of_b.end(), of_a.begin(), of_a.end()));
+}
+
+Tensor in_shape_of(const Tensor& value, const Tensor& expected) {
+  return is_merged(value.shape(), expected.shape()) ? expected.reshaped(value.shape()) : expected;
+}
+
+}  // namespace
 
 Distance distance(const Tensor& actual, const Tensor& expected) {
   Distance result;
@@ -64,7 +88,7 @@ std::string Comparison::layer_around() const { return open_.empty() ? "sampler" 
 void Comparison::compare(const std::string& name, const std::string& path, const std::string& blame,
                          bool is_input, Tensor& value) {
   if (!reference_.has(name)) return;
-  const Tensor expected = reference_.tensor(name);
+  const Tensor expected = in_shape_of(value, reference_.tensor(name));
   ComparedValue compared{.name = name,
                          .path = path,
                          .blame = blame,
@@ -144,7 +168,7 @@ std::vector<ComparedValue> compare_traces(const Reference& reference, const Refe
   for (const StoredTensor& stored : reference.file().tensors()) {
     if (!other.has(stored.name) || stored.name.find("/trace/") == std::string::npos) continue;
     const ParsedName parsed = parse(stored.name);
-    const Tensor expected = stored.to_tensor(), actual = other.tensor(stored.name);
+    const Tensor actual = other.tensor(stored.name), expected = in_shape_of(actual, stored.to_tensor());
     ComparedValue compared{.name = stored.name,
                            .path = parsed.path,
                            .blame = parsed.path,
