@@ -30,7 +30,7 @@ struct CheckpointSummary {
   std::string family;  // sd1, sd1-inpainting, sd2, sdxl, controlnet, t2i-adapter, ip-adapter, lora,
                        // textual-inversion, vae, clip-text, unknown
   std::string naming;  // diffusers, compvis, transformers, openclip, kohya, peft, original or unknown
-  std::string format;  // safetensors
+  std::string format;  // safetensors, pickle or gguf
   bool folder = false;
   size_t files = 1;
   std::vector<CheckpointPart> parts;    // what the family is made of

@@ -26,7 +26,7 @@ class TensorSet {
 
   /// What was opened: the file, or the list of the shards.
   const std::string& path() const { return path_; }
-  /// "safetensors"
+  /// "safetensors", "pickle" or "gguf"
   const char* format() const { return files_.front()->format(); }
   size_t files() const { return files_.size(); }
   const std::map<std::string, std::string>& metadata() const { return files_.front()->metadata(); }

@@ -6,28 +6,32 @@
 #include <variant>
 #include <vector>
 
+#include "tensor/gguf.h"
 #include "tensor/safetensors.h"
+#include "tensor/torch_file.h"
 
 namespace cutaway {
 
-/// A safetensors file. The format is told by the file's first bytes, whatever it is called. Opening reads
-/// names, shapes and dtypes, no numbers.
+/// A safetensors file, a checkpoint of PyTorch or a GGUF file. Which it is, its first bytes tell, whatever it
+/// is called. Opening reads names, shapes and dtypes, no numbers.
 class TensorFile {
  public:
   /// Throws Error when the file cannot be read or breaks a rule of its format.
   static TensorFile open(const std::string& path);
 
   const std::string& path() const;
-  /// "safetensors"
+  /// "safetensors", "pickle" or "gguf"
   const char* format() const;
   const std::vector<StoredTensor>& tensors() const;
   /// Free text about the file; empty where the format has none.
   const std::map<std::string, std::string>& metadata() const;
-  /// As SafetensorsFile::weight.
+  /// The tensor as a Weight that points into the mapped file and keeps it alive; Q8_0 becomes f32 in memory
+  /// of its own. Throws Error unless the dtype is F32, F16, BF16 or Q8_0, there are at most four extents, and
+  /// none is 0.
   Weight weight(const StoredTensor& stored) const;
 
  private:
-  using Any = std::variant<SafetensorsFile>;
+  using Any = std::variant<SafetensorsFile, TorchFile, GgufFile>;
   explicit TensorFile(Any file) : file_(std::move(file)) {}
 
   Any file_;

@@ -5,6 +5,7 @@ import re
 import struct
 import unittest
 
+import formats
 from program import DEMO, ROOT, ProgramTest, read_png, read_safetensors
 
 NAMES = ROOT / "tests/reference/names"
@@ -50,14 +51,16 @@ def write_safetensors(path, tensors, metadata=None):
 
 
 def manifest(name):
-    return {row[0]: ("I64" if row[2] == "int64" else "F16", row[1]) for row in json.loads((NAMES / f"{name}.json").read_text())["tensors"]}
+    rows = json.loads((NAMES / f"{name}.json").read_text())["tensors"]
+    return {row[0]: ("I64" if row[2] == "int64" else "F16", row[1]) for row in rows}
 
 
 def vae_name_in_compvis(name, levels):
     """By textual rules, written apart from the program's."""
     name = re.sub(r"^encoder\.down_blocks\.(\d+)\.resnets\.", r"encoder.down.\1.block.", name)
     name = re.sub(r"^encoder\.down_blocks\.(\d+)\.downsamplers\.0\.", r"encoder.down.\1.downsample.", name)
-    name = re.sub(r"^decoder\.up_blocks\.(\d+)\.resnets\.", lambda m: f"decoder.up.{levels - 1 - int(m[1])}.block.", name)
+    name = re.sub(r"^decoder\.up_blocks\.(\d+)\.resnets\.",
+                  lambda m: f"decoder.up.{levels - 1 - int(m[1])}.block.", name)
     name = re.sub(r"^decoder\.up_blocks\.(\d+)\.upsamplers\.0\.",
                   lambda m: f"decoder.up.{levels - 1 - int(m[1])}.upsample.", name)
     name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
@@ -152,25 +155,30 @@ class Families(InspectTest):
         self.assertEqual(self.inspect_names(tensors)["family"], "sdxl")
 
     def test_add_ons(self):
-        down, attention = "down_blocks.0.attentions.0.transformer_blocks.0.attn1", "lora_unet_down_blocks_0_to_q"
+        down, attention = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1", "lora_unet_down_blocks_0_to_q"
+        conv = [320, 4, 3, 3]
         for family, naming, tensors in [
                 ("lora", "kohya", {f"{attention}.lora_down.weight": [4, 320], f"{attention}.lora_up.weight": [320, 4],
                                    f"{attention}.alpha": []}),
-                ("lora", "peft", {f"unet.{down}.to_q.lora_A.weight": [4, 320], f"unet.{down}.to_q.lora_B.weight": [320, 4]}),
-                ("lora", "diffusers", {f"unet.{down}.processor.to_q_lora.down.weight": [4, 320],
-                                       f"unet.{down}.processor.to_q_lora.up.weight": [320, 4]}),
-                ("ip-adapter", "original", {"image_proj.proj.weight": [3072, 1024], "ip_adapter.1.to_k_ip.weight": [320, 768]}),
+                ("lora", "peft", {f"{down}.to_q.lora_A.weight": [4, 320],
+                                  f"{down}.to_q.lora_B.weight": [320, 4]}),
+                ("lora", "diffusers", {f"{down}.processor.to_q_lora.down.weight": [4, 320],
+                                       f"{down}.processor.to_q_lora.up.weight": [320, 4]}),
+                ("ip-adapter", "original", {"image_proj.proj.weight": [3072, 1024],
+                                            "ip_adapter.1.to_k_ip.weight": [320, 768]}),
                 ("t2i-adapter", "diffusers", {"adapter.conv_in.weight": [320, 192, 3, 3],
                                               "adapter.body.0.resnets.0.block1.weight": [320, 320, 3, 3]}),
-                ("t2i-adapter", "original", {"conv_in.weight": [320, 192, 3, 3], "body.0.block1.weight": [320, 320, 3, 3]}),
+                ("t2i-adapter", "original", {"conv_in.weight": [320, 192, 3, 3],
+                                             "body.0.block1.weight": [320, 320, 3, 3]}),
                 ("controlnet", "compvis", {"control_model.input_blocks.0.0.weight": [320, 4, 3, 3],
                                            "control_model.input_hint_block.0.weight": [16, 3, 3, 3]}),
-                ("controlnet", "diffusers", {"conv_in.weight": [320, 4, 3, 3], "down_blocks.0.resnets.0.conv1.weight": [9],
+                ("controlnet", "diffusers", {"conv_in.weight": conv, "down_blocks.0.resnets.0.conv1.weight": [9],
                                              "time_embedding.linear_1.weight": [1280, 320],
                                              "controlnet_cond_embedding.conv_in.weight": [16, 3, 3, 3]}),
                 ("textual-inversion", "original", {"emb_params": [2, 768]}),
                 ("textual-inversion", "diffusers", {"<cat-toy>": [768]}),
-                ("vae", "compvis", {"decoder.conv_in.weight": [512, 4, 3, 3], "decoder.mid.block_1.norm1.weight": [512]}),
+                ("vae", "compvis", {"decoder.conv_in.weight": [512, 4, 3, 3],
+                                    "decoder.mid.block_1.norm1.weight": [512]}),
                 ("clip-text", "openclip", {"token_embedding.weight": [49408, 1024],
                                            "transformer.resblocks.0.ln_1.weight": [1024]}),
                 ("unknown", "unknown", {"linear.weight": [3, 3]})]:
@@ -208,16 +216,19 @@ class Layouts(InspectTest):
         (self.folder / "p.png").unlink()
         return pixels
 
+    def same(self, drawn, expected):
+        self.assertTrue(drawn == expected, "another picture")
+
     def test_single_file(self):
         tensors, sizes = demo_in_compvis()
         write_safetensors(self.folder / "demo.safetensors", tensors)
         self.refuses("generate", "--model", "demo.safetensors", *RUN, says="--tokenizer")
         (self.folder / "demo.json").write_text(json.dumps(sizes))
-        self.assertEqual(self.picture("demo.safetensors", "--tokenizer", DEMO / "tokenizer"), self.expected)
+        self.same(self.picture("demo.safetensors", "--tokenizer", DEMO / "tokenizer"), self.expected)
         environment = dict(os.environ, CUTAWAY_TOKENIZER=str(DEMO / "tokenizer"))
-        self.assertEqual(self.picture("demo.safetensors", env=environment), self.expected)
+        self.same(self.picture("demo.safetensors", env=environment), self.expected)
         (self.folder / "tokenizer").symlink_to(DEMO / "tokenizer")
-        self.assertEqual(self.picture("demo.safetensors"), self.expected)
+        self.same(self.picture("demo.safetensors"), self.expected)
 
     def test_single_file_with_ema_and_sizes_in_its_metadata(self):
         tensors, sizes = demo_in_compvis()
@@ -227,7 +238,7 @@ class Layouts(InspectTest):
         tensors["betas"] = ("F32", [4], bytes(16))
         tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"] = ("I64", [1, 24], bytes(192))
         write_safetensors(self.folder / "demo.safetensors", tensors, {"cutaway.config": json.dumps(sizes)})
-        self.assertEqual(self.picture("demo.safetensors", "--tokenizer", DEMO / "tokenizer"), self.expected)
+        self.same(self.picture("demo.safetensors", "--tokenizer", DEMO / "tokenizer"), self.expected)
 
     def test_single_file_that_does_not_fit(self):
         tensors, sizes = demo_in_compvis()
@@ -244,7 +255,8 @@ class Layouts(InspectTest):
         for part in ("first_stage_model", "cond_stage_model"):
             write_safetensors(self.folder / "demo.safetensors",
                               {name: tensor for name, tensor in tensors.items() if not name.startswith(part)})
-            self.refuses("generate", "--model", "demo.safetensors", *RUN, "--tokenizer", DEMO / "tokenizer", says="part")
+            self.refuses("generate", "--model", "demo.safetensors", *RUN, "--tokenizer", DEMO / "tokenizer",
+                         says="part")
         self.refuses("generate", "--model", DEMO / VAE, *RUN, says="vae")
 
     def shard(self, model, stem="diffusion_pytorch_model"):
@@ -266,7 +278,7 @@ class Layouts(InspectTest):
     def test_shards(self):
         model = self.copy_of_demo()
         index, _ = self.shard(model)
-        self.assertEqual(self.picture(model), self.expected)
+        self.same(self.picture(model), self.expected)
         self.assertEqual(self.inspect(model)["files"], 5)
         self.assertEqual(self.inspect(index)["parts"]["unet"]["parameters"], 8765028)
 
@@ -277,14 +289,15 @@ class Layouts(InspectTest):
         outside = self.folder / "outside.safetensors"
         outside.write_bytes((model / "unet" / names[first]).read_bytes())
         (model / "unet/link.safetensors").symlink_to(outside)
-        for shard in ("../../outside.safetensors", str(outside), "link.safetensors", "missing.safetensors", "", ".", "..",
-                      "diffusion_pytorch_model-00003-of-00003.safetensors", 7, None):
+        for shard in ("../../outside.safetensors", str(outside), "link.safetensors", "missing.safetensors", "", ".",
+                      "..", "diffusion_pytorch_model-00003-of-00003.safetensors", 7, None):
             changed = json.loads(good)
             changed["weight_map"][first] = shard
             index.write_text(json.dumps(changed))
             with self.subTest(shard=shard):
                 self.refuses("generate", "--model", model, *RUN, says="index.json")
-        for text in ("[]", "{}", '{"weight_map": []}', '{"weight_map": {}}', "{", '{"weight_map": {"a": "b", "a": "c"}}'):
+        for text in ("[]", "{}", '{"weight_map": []}', '{"weight_map": {}}', "{",
+                     '{"weight_map": {"a": "b", "a": "c"}}'):
             index.write_text(text)
             with self.subTest(text=text):
                 self.refuses("inspect", index, says="index.json")
@@ -293,12 +306,68 @@ class Layouts(InspectTest):
         model = self.copy_of_demo("fp16")
         for path in (UNET, VAE, TEXT):
             (model / path).rename(model / path.replace(".safetensors", ".fp16.safetensors"))
-        self.assertEqual(self.picture(model), self.expected)
-        self.assertEqual(self.picture(model, "--variant", "fp16"), self.expected)
+        self.same(self.picture(model), self.expected)
+        self.same(self.picture(model, "--variant", "fp16"), self.expected)
         self.refuses("generate", "--model", model, *RUN, "--variant", "bf16", says=("bf16", "fp16"))
         model = self.copy_of_demo("sharded")
         self.shard(model, "diffusion_pytorch_model.fp16")
-        self.assertEqual(self.picture(model), self.expected)
+        self.same(self.picture(model), self.expected)
+
+    def test_checkpoints_of_pytorch(self):
+        tensors, sizes = demo_in_compvis()
+        (self.folder / "demo.json").write_text(json.dumps(sizes))
+        state = formats.as_torch(tensors)
+        for name, write in [
+                ("demo.ckpt", lambda path: formats.write_torch(path, {"state_dict": state, "global_step": 470000,
+                                                                      "lr": 1e-4, "notes": [None, True, (1, "a")]})),
+                ("demo.pt", lambda path: formats.write_torch(path, state, 4, "demo")),
+                ("demo.pth", lambda path: formats.write_torch_legacy(path, {"state_dict": state}))]:
+            with self.subTest(name):
+                write(self.folder / name)
+                says = self.inspect(name)
+                self.assertEqual((says["family"], says["naming"], says["format"]), ("sd1", "compvis", "pickle"))
+                self.assertEqual(says["parts"]["unet"]["parameters"], 8765028)
+                self.same(self.picture(name, "--tokenizer", DEMO / "tokenizer"), self.expected)
+
+    def test_folder_with_bin_files(self):
+        model = self.copy_of_demo()
+        for path in (UNET, VAE, TEXT):
+            tensors = read_safetensors(model / path)[0]
+            (model / path).unlink()
+            name = "pytorch_model.bin" if path == TEXT else "diffusion_pytorch_model.bin"
+            formats.write_torch((model / path).parent / name, formats.as_torch(tensors))
+        self.assertEqual(self.inspect(model)["format"], "pickle")
+        self.same(self.picture(model), self.expected)
+
+    def test_gguf(self):
+        tensors, sizes = demo_in_compvis()
+        (self.folder / "demo.json").write_text(json.dumps(sizes))
+        formats.write_gguf(self.folder / "demo.gguf", tensors)
+        says = self.inspect("demo.gguf")
+        self.assertEqual((says["family"], says["format"], says["dtypes"]), ("sd1", "gguf", ["F16"]))
+        self.same(self.picture("demo.gguf", "--tokenizer", DEMO / "tokenizer"), self.expected)
+
+    def test_gguf_with_q8_0(self):
+        """Exactly the numbers that the blocks stand for: the same file with them written out draws the same."""
+        tensors, sizes = demo_in_compvis()
+        (self.folder / "packed.json").write_text(json.dumps(sizes))
+        (self.folder / "plain.json").write_text(json.dumps(sizes))
+        packed, plain = dict(tensors), dict(tensors)
+        for name in [name for name in tensors if re.search(r"output_blocks\.9.*(to_q|to_k|ff.*)\.weight", name)]:
+            _, shape, raw = tensors[name]
+            blocks = formats.q8_0(struct.unpack(f"<{len(raw) // 2}e", raw), 6)
+            packed[name] = ("Q8_0", shape, blocks)
+            values = []
+            for at in range(0, len(blocks), 34):
+                scale, *numbers = struct.unpack("<e32b", blocks[at:at + 34])
+                values += [scale * number for number in numbers]
+            plain[name] = ("F32", shape, struct.pack(f"<{len(values)}f", *values))
+        formats.write_gguf(self.folder / "packed.gguf", packed)
+        write_safetensors(self.folder / "plain.safetensors", plain)
+        self.assertEqual(self.inspect("packed.gguf")["dtypes"], ["F16", "Q8_0"])
+        drawn = self.picture("packed.gguf", "--tokenizer", DEMO / "tokenizer")
+        self.same(drawn, self.picture("plain.safetensors", "--tokenizer", DEMO / "tokenizer"))
+        self.assertTrue(drawn != self.expected, "packing so coarsely must change the picture")
 
     def test_older_names_of_the_vae(self):
         model = self.copy_of_demo()
@@ -306,7 +375,7 @@ class Layouts(InspectTest):
         tensors = {re.sub(r"(attentions\.0\.)(to_out\.0|to_.)", lambda m: m[1] + older[m[2]], name): tensor
                    for name, tensor in read_safetensors(model / VAE)[0].items()}
         write_safetensors(model / VAE, tensors)
-        self.assertEqual(self.picture(model), self.expected)
+        self.same(self.picture(model), self.expected)
 
 
 if __name__ == "__main__":
