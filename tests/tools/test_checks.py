@@ -1,4 +1,5 @@
-"""tools/check_layers and tools/check_docs: each rule is broken once in a small tree, and must be noticed."""
+"""tools/check_layers and tools/check_docs: each rule is broken once in a small tree, and must be noticed. And the mistakes
+of tools/measure_mistakes, whose effects docs/reading-order.md tells, must still fit the code."""
 import pathlib
 import subprocess
 import tempfile
@@ -30,6 +31,9 @@ class Layers(unittest.TestCase):
                               ("tensor/ops.cpp", '"tensor/ref/ops.h"'), ("tensor/eigen/a.cpp", "<Eigen/Dense>"),
                               ("tensor/png.cpp", "<stb_image.h>"), ("tests/tensor/a.cpp", '"stb/stb_image.h"'),
                               ("tests/tensor/a.cpp", '"tensor/fast/ops.h"'),
+                              ("python/a.cpp", '"models/b.h"'), ("python/a.cpp", '"python/b.h"'),
+                              ("python/a.cpp", "<pybind11/numpy.h>"), ("notebooks/twins/a.cpp", '"notebooks/twins/b.h"'),
+                              ("notebooks/twins/a.cpp", '"models/b.h"'),
                               ("tensor/a.h", "<vector>")]:
             self.check(path, include, allowed=True)
 
@@ -40,7 +44,9 @@ class Layers(unittest.TestCase):
                               ("tensor/fast/a.cpp", '"tensor/ref/ops.h"'), ("tensor/ref/a.cpp", "<Eigen/Dense>"),
                               ("apps/a.cpp", "<stb_image.h>"), ("apps/a.cpp", '"stb/stb_image_write.h"'),
                               ("nn/a.h", "<tensor/ops.h>"), ("nn/a.h", '"linear.h"'), ("nn/a.h", '"../tensor/ops.h"'),
-                              ("tensor/a.h", '"tests/check.h"')]:
+                              ("tensor/a.h", '"tests/check.h"'), ("models/a.h", '"python/arrays.h"'),
+                              ("apps/a.cpp", '"python/arrays.h"'), ("nn/a.h", '"notebooks/twins/report.h"'),
+                              ("python/a.cpp", '"arrays.h"'), ("notebooks/twins/a.cpp", '"report.h"')]:
             self.check(path, include, allowed=False)
 
     def test_empty_tree(self):
@@ -49,31 +55,61 @@ class Layers(unittest.TestCase):
 
 class Docs(unittest.TestCase):
     PAGE = "docs/a.md"
-    FILES = {"nn/b.h": "struct ResBlock {};  // Doc: docs/a.md\n", "docs/c.md": "# A heading, with `code`\n## Twice\n## Twice\n"}
+    LINKED = {"README.md": "[a](docs/a.md) [c](docs/c.md)\n"}
+    FILES = {"python/d.cpp": "struct Bound {};\n", "notebooks/twins/e.cpp": "int main() {}\n", "nn/b.h": "struct ResBlock {};  // Doc: docs/a.md\n", "docs/c.md": "# A heading, with `code`\n## Twice\n## Twice\n"}
 
     def check(self, line, leads_somewhere):
-        code, output = run("check_docs", {**self.FILES, self.PAGE: f"# Page\n{line}\n"})
+        code, output = run("check_docs", {**self.FILES, self.PAGE: f"# Page\n{line}\n", **self.LINKED})
         self.assertEqual(code, 0 if leads_somewhere else 1, line + "\n" + output)
         if not leads_somewhere:
             self.assertIn(f"{self.PAGE}:2: ", output)
 
     def test_leads_somewhere(self):
         for line in ["[c](c.md)", "[c](c.md#a-heading-with-code)", "[c](c.md#twice-1)", "[top](#page)", "[b](../nn/b.h)",
-                     "[web](https://example.org/x)", "`nn/b.h`", "`nn/b.h#ResBlock`", "`docs/c.md`", "`[x](y.md)`"]:
+                     "[web](https://example.org/x)", "`nn/b.h`", "`nn/b.h#ResBlock`", "`docs/c.md`", "`[x](y.md)`",
+                     "`python/d.cpp#Bound`", "`notebooks/twins/e.cpp`"]:
             self.check(line, leads_somewhere=True)
 
     def test_leads_nowhere(self):
         for line in ["[c](d.md)", "[c](c.md#no-such-heading)", "[top](#elsewhere)", "![picture](d.png)", "`nn/d.h`",
-                     "`nn/b.h#ResBlocks`", "`nn/b.h#Res`", "[b](nn/b.h)"]:
+                     "`nn/b.h#ResBlocks`", "`python/gone.cpp`", "`python/d.cpp#Unbound`", "`notebooks/gone.ipynb`", "`nn/b.h#Res`", "[b](nn/b.h)"]:
             self.check(line, leads_somewhere=False)
 
     def test_fenced_code_is_left_alone(self):
-        self.assertEqual(run("check_docs", {self.PAGE: "```\n[c](d.md) `nn/d.h`\n```\n"})[0], 0)
+        self.assertEqual(run("check_docs", {self.PAGE: "```\n[c](d.md) `nn/d.h`\n```\n", **self.LINKED,
+                                            "docs/c.md": "# C\n"})[0], 0)
 
     def test_header_without_its_page(self):
         code, output = run("check_docs", {"nn/b.h": "// \"Box\" in the picture.   Doc: docs/gone.md\n"})
         self.assertEqual(code, 1)
         self.assertIn("nn/b.h:1: docs/gone.md does not exist", output)
+
+    def test_header_without_its_page_on_the_next_line(self):
+        for file in ["nn/b.h", "python/b.h", "notebooks/twins/b.h"]:
+            code, output = run("check_docs", {file: "#pragma once\n// A long sentence.   Doc:\n// docs/gone.md\n"})
+            self.assertEqual(code, 1)
+            self.assertIn(f"{file}:2: docs/gone.md does not exist", output)
+
+    def test_header_without_a_heading_of_its_page(self):
+        code, output = run("check_docs", {"nn/b.h": "// A box.   Doc: docs/c.md#gone\n", "docs/c.md": "# C\n", **self.LINKED,
+                                          "docs/a.md": "# A\n"})
+        self.assertEqual(code, 1)
+        self.assertIn("nn/b.h:1: docs/c.md has no heading #gone", output)
+
+    def test_page_that_nobody_links_to(self):
+        pages = {"docs/a.md": "# A\n[itself](a.md)\n", "README.md": "# Read\n"}
+        code, output = run("check_docs", pages)
+        self.assertEqual(code, 1)
+        self.assertIn("docs/a.md:1: no other page links to it", output)
+        self.assertEqual(run("check_docs", {**pages, "README.md": "[a](docs/a.md)"})[0], 0)
+        self.assertEqual(run("check_docs", {**pages, "README.md": "`docs/a.md`"})[0], 0)
+        self.assertEqual(run("check_docs", {**pages, "README.md": "[all](docs)", "docs/README.md": "[a](a.md)"})[0], 0)
+
+
+class Mistakes(unittest.TestCase):
+    def test_all_can_be_planted(self):
+        done = subprocess.run([TOOLS / "measure_mistakes", "--check"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 if __name__ == "__main__":
