@@ -14,10 +14,12 @@ enum ExitCode { exit_ok = 0, exit_failed = 1, exit_error = 2 };
 void add_generate_command(CLI::App& program, int& exit_code);
 void add_trace_command(CLI::App& program, int& exit_code);
 void add_compare_command(CLI::App& program, int& exit_code);
+void add_tokenize_command(CLI::App& program, int& exit_code);
 void add_verify_command(CLI::App& program, int& exit_code);
 void add_bench_command(CLI::App& program, int& exit_code);
 void add_describe_command(CLI::App& program, int& exit_code);
 void add_inspect_command(CLI::App& program, int& exit_code);
+void add_convert_command(CLI::App& program, int& exit_code);
 
 /// --backend, --isa and --threads, for every command that runs a network.
 struct RunOptions {

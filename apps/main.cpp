@@ -95,10 +95,12 @@ int run(int argc, char** argv) {
   add_generate_command(program, exit_code);
   add_trace_command(program, exit_code);
   add_compare_command(program, exit_code);
+  add_tokenize_command(program, exit_code);
   add_verify_command(program, exit_code);
   add_bench_command(program, exit_code);
   add_describe_command(program, exit_code);
   add_inspect_command(program, exit_code);
+  add_convert_command(program, exit_code);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,0 +1,199 @@
+#include "models/prompt.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+namespace cutaway {
+namespace {
+
+constexpr float round_bracket = 1.1F, square_bracket = 1 / 1.1F;
+constexpr int64_t furthest_comma = 20;  // tokens back from the end of a full chunk
+
+// Takes a prompt apart letter by letter.
+class WeightParser {
+ public:
+  explicit WeightParser(const std::string& prompt) : prompt_(prompt) {}
+
+  std::vector<WeightedText> parse() {
+    while (at_ < prompt_.size()) step();
+    for (const size_t begin : round_) multiply(begin, round_bracket);  // never closed: to the end
+    for (const size_t begin : square_) multiply(begin, square_bracket);
+    return merged();
+  }
+
+ private:
+  void step() {
+    const char c = prompt_[at_];
+    if (c == '\\' && at_ + 1 < prompt_.size() &&
+        std::string("()[]\\").find(prompt_[at_ + 1]) != std::string::npos) {
+      add(std::string(1, prompt_[at_ + 1]));
+      at_ += 2;
+      return;
+    }
+    if (c == '(') {
+      round_.push_back(pieces_.size());
+    } else if (c == '[') {
+      square_.push_back(pieces_.size());
+    } else if (c == ')' && !round_.empty()) {
+      close(round_, round_bracket);
+    } else if (c == ']' && !square_.empty()) {
+      close(square_, square_bracket);
+    } else if (c == ':' && !round_.empty() && close_with_number()) {
+      return;
+    } else {
+      add_plain();
+      return;
+    }
+    ++at_;
+  }
+
+  // ":1.3)" ends a round bracket with a weight of its own.
+  bool close_with_number() {
+    const size_t end = prompt_.find(')', at_);
+    if (end == std::string::npos) return false;
+    const char* begin = prompt_.data() + at_ + 1;
+    if (*begin == '+') ++begin;
+    float weight = 0;
+    const auto [stop, error] = std::from_chars(begin, prompt_.data() + end, weight, std::chars_format::fixed);
+    if (error != std::errc() || stop != prompt_.data() + end) return false;
+    close(round_, weight);
+    at_ = end + 1;
+    return true;
+  }
+
+  void close(std::vector<size_t>& brackets, float weight) {
+    multiply(brackets.back(), weight);
+    brackets.pop_back();
+  }
+
+  void multiply(size_t begin, float weight) {
+    for (size_t i = begin; i < pieces_.size(); ++i) pieces_[i].weight *= weight;
+  }
+
+  void add(const std::string& text) { pieces_.push_back({.text = text}); }
+
+  // Up to the next letter that may mean something; the word BREAK, alone, ends a chunk.
+  void add_plain() {
+    const size_t next = std::min(prompt_.find_first_of("\\()[]:", at_ + 1), prompt_.size());
+    std::string text = prompt_.substr(at_, next - at_);
+    at_ = next;
+    const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+    const auto is_space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
+    constexpr size_t length = 5;  // of BREAK
+    for (size_t from = 0;;) {
+      const size_t found = text.find("BREAK", from);
+      if (found == std::string::npos) break;
+      from = found + length;
+      if ((found > 0 && is_word(text[found - 1])) || (from < text.size() && is_word(text[from]))) continue;
+      size_t before = found, behind = from;
+      while (before > 0 && is_space(text[before - 1])) --before;
+      while (behind < text.size() && is_space(text[behind])) ++behind;
+      if (before > 0) add(text.substr(0, before));
+      pieces_.push_back({.text = "BREAK", .is_break = true});
+      text.erase(0, behind);
+      from = 0;
+    }
+    if (!text.empty()) add(text);
+  }
+
+  std::vector<WeightedText> merged() const {
+    std::vector<WeightedText> texts;
+    for (const WeightedText& piece : pieces_) {
+      const bool joins =
+          !texts.empty() && !piece.is_break && !texts.back().is_break && texts.back().weight == piece.weight;
+      if (joins) {
+        texts.back().text += piece.text;
+      } else {
+        texts.push_back(piece);
+      }
+    }
+    if (texts.empty()) texts.push_back({});
+    return texts;
+  }
+
+  const std::string& prompt_;
+  size_t at_ = 0;
+  std::vector<WeightedText> pieces_;
+  std::vector<size_t> round_, square_;  // where each open bracket's pieces begin
+};
+
+// Fills chunks token by token.
+class ChunkBuilder {
+ public:
+  explicit ChunkBuilder(const Tokenizer& tokenizer)
+      : tokenizer_(tokenizer), room_(tokenizer.context_length() - 2) {
+    const std::vector<int64_t> comma = tokenizer.encode(",");
+    if (comma.size() == 1) comma_ = comma.front();
+  }
+
+  void add(int64_t id, float weight) {
+    const auto count = static_cast<int64_t>(ids_.size());
+    if (comma_ && id == *comma_) {
+      comma_at_ = count;
+    } else if (count == room_ && comma_at_ >= 0 && count - comma_at_ <= furthest_comma) {
+      const auto keep = static_cast<std::ptrdiff_t>(comma_at_ + 1);
+      std::vector<int64_t> moved_ids(ids_.begin() + keep, ids_.end());
+      std::vector<float> moved_weights(weights_.begin() + keep, weights_.end());
+      ids_.resize(static_cast<size_t>(keep));
+      weights_.resize(static_cast<size_t>(keep));
+      end_chunk();
+      ids_ = std::move(moved_ids);
+      weights_ = std::move(moved_weights);
+    }
+    if (static_cast<int64_t>(ids_.size()) == room_) end_chunk();
+    ids_.push_back(id);
+    weights_.push_back(weight);
+  }
+
+  void end_chunk() {
+    PromptChunk chunk;
+    chunk.used = static_cast<int64_t>(ids_.size());
+    chunk.ids.push_back(tokenizer_.start_id());
+    chunk.ids.insert(chunk.ids.end(), ids_.begin(), ids_.end());
+    chunk.ids.push_back(tokenizer_.end_id());
+    chunk.ids.resize(static_cast<size_t>(tokenizer_.context_length()), tokenizer_.pad_id());
+    chunk.weights.assign(chunk.ids.size(), 1);
+    std::copy(weights_.begin(), weights_.end(), chunk.weights.begin() + 1);
+    chunks_.push_back(std::move(chunk));
+    ids_.clear();
+    weights_.clear();
+    comma_at_ = -1;
+  }
+
+  std::vector<PromptChunk> finish() {
+    if (!ids_.empty() || chunks_.empty()) end_chunk();
+    return std::move(chunks_);
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  const int64_t room_;  // for tokens between start and end
+  std::optional<int64_t> comma_;
+  std::vector<int64_t> ids_;
+  std::vector<float> weights_;
+  int64_t comma_at_ = -1;
+  std::vector<PromptChunk> chunks_;
+};
+
+}  // namespace
+
+std::vector<WeightedText> parse_weights(const std::string& prompt) { return WeightParser(prompt).parse(); }
+
+std::vector<PromptChunk> chunks_of(const Tokenizer& tokenizer, const std::vector<WeightedText>& texts) {
+  ChunkBuilder builder(tokenizer);
+  for (const WeightedText& text : texts) {
+    if (text.is_break) {
+      builder.end_chunk();
+      continue;
+    }
+    for (const int64_t id : tokenizer.encode(text.text)) builder.add(id, text.weight);
+  }
+  return builder.finish();
+}
+
+std::vector<PromptChunk> plain_chunks_of(const Tokenizer& tokenizer, const std::string& prompt) {
+  return chunks_of(tokenizer, {{.text = prompt}});
+}
+
+}  // namespace cutaway

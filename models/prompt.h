@@ -1,0 +1,39 @@
+// Prompts with weights: (cat:1.3), [dog], BREAK, and more words than the text encoder takes at once.
+// Doc: docs/prompts.md
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/tokenizer.h"
+
+namespace cutaway {
+
+/// A piece of a prompt and how much attention it should get; `is_break` is the word BREAK, which ends a
+/// chunk.
+struct WeightedText {
+  std::string text;
+  float weight = 1;
+  bool is_break = false;
+};
+
+/// The rule of AUTOMATIC1111's webui: (word) is 1.1 times as much, [word] 1 / 1.1, (word:1.3) 1.3; nested
+/// brackets multiply, \( \) \[ \] are the letters, a bracket that is never closed reaches to the end.
+std::vector<WeightedText> parse_weights(const std::string& prompt);
+
+/// As many tokens as the text encoder takes at once: start, tokens, end, padding.
+struct PromptChunk {
+  std::vector<int64_t> ids;
+  std::vector<float> weights;  // of each token; 1 for start, end and padding
+  int64_t used = 0;            // tokens before the end token, without start
+};
+
+/// Cuts a prompt into chunks, always at least one. By the webui's rule a chunk that is full ends after its
+/// last comma, where that is at most 20 tokens back, so that what belongs together stays together.
+std::vector<PromptChunk> chunks_of(const Tokenizer& tokenizer, const std::vector<WeightedText>& texts);
+
+/// The same for a prompt in which brackets and BREAK mean nothing.
+std::vector<PromptChunk> plain_chunks_of(const Tokenizer& tokenizer, const std::string& prompt);
+
+}  // namespace cutaway
