@@ -13,8 +13,11 @@
 #include "models/unet.h"
 #include "models/vae.h"
 #include "nn/weight_sources.h"
+#include "samplers/guidance.h"
+#include "samplers/sampler.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
+#include "tensor/fast/peak.h"
 #include "tensor/memory.h"
 
 namespace cutaway {
@@ -25,6 +28,7 @@ struct BenchArguments {
   int64_t size = 512;
   int64_t batch = 1;
   int repeat = 5;
+  int steps = 20;
   std::string as = "table";
   RunOptions run;
 };
@@ -84,7 +88,32 @@ Timing bench_clip(const BenchArguments& arguments) {
   return timed(arguments.repeat, [&] { clip(ids); });
 }
 
+// From prompt to picture: both texts, the steps with guidance (two predictions each), the decoder.
+Timing bench_generate(const BenchArguments& arguments) {
+  CLIPTextModel clip;
+  UNet unet;
+  AutoencoderKL vae;
+  load_weights(clip, "text_encoder", FormulaSource());
+  load_weights(unet, "unet", FormulaSource());
+  load_weights(vae, "vae", FormulaSource());
+  const int64_t latent = arguments.size / 8;
+  const Tensor noise = formula_input("in/sample", {arguments.batch, 4, latent, latent});
+  TokenIds ids{2 * arguments.batch, 77, {}};
+  for (int64_t i = 0; i < ids.batch * 77; ++i) ids.ids.push_back(i * 997 % 49408);
+  return timed(arguments.repeat, [&] {
+    const Tensor both = clip(ids);
+    const Model predict = [&](const Tensor& x, float t) {
+      const Tensor y = unet(concat({x, x}, 0), std::vector<float>(static_cast<size_t>(ids.batch), t), both);
+      return guided(slice(y, 0, 0, arguments.batch), slice(y, 0, arguments.batch, ids.batch), 7.5F);
+    };
+    const Noise none = [](const Shape& shape) { return Tensor::filled(shape, 0); };
+    const Tensor x = sample(SamplerKind::ddim, {}, {.steps = arguments.steps}, predict, noise, none);
+    vae.decode(scale(x, 1 / vae.config.scaling_factor));
+  });
+}
+
 Timing bench_network(const BenchArguments& arguments) {
+  if (arguments.network == "generate") return bench_generate(arguments);
   if (arguments.network == "unet") return bench_unet(arguments);
   if (arguments.network == "vae-decode") return bench_vae(arguments, false);
   if (arguments.network == "vae-encode") return bench_vae(arguments, true);
@@ -104,6 +133,7 @@ void bench(const BenchArguments& arguments) {
   }
   const Timing timing = bench_network(arguments);
   const double gflops = timing.flop / timing.median() / 1e9;
+  const double peak_gflops = fast::measured_peak_flops() / 1e9;
   if (arguments.as == "json") {
     const nlohmann::json report{{"network", arguments.network},
                                 {"size", arguments.size},
@@ -117,6 +147,7 @@ void bench(const BenchArguments& arguments) {
                                 {"max_s", timing.max()},
                                 {"gflop", timing.flop / 1e9},
                                 {"gflops", gflops},
+                                {"peak_gflops", peak_gflops},
                                 {"peak_bytes", peak_bytes_of_process()},
                                 {"peak_tensor_bytes", memory_use().peak_bytes}};
     std::printf("%s\n", report.dump(2).c_str());
@@ -127,8 +158,10 @@ void bench(const BenchArguments& arguments) {
               current_threads(), to_string(current_isa()), chosen_backend().c_str());
   std::printf("median %.3f s   min %.3f   max %.3f   over %d runs\n", timing.median(), timing.min(),
               timing.max(), arguments.repeat);
-  std::printf("%.0f GFLOP, %.0f GFLOP/s   peak memory %.2f GB, tensors %.2f GB at once\n", timing.flop / 1e9,
-              gflops, static_cast<double>(peak_bytes_of_process()) / 1e9,
+  std::printf("%.0f GFLOP, %.0f GFLOP/s, %.0f %% of the %.0f that this machine has at most\n",
+              timing.flop / 1e9, gflops, 100 * gflops / peak_gflops, peak_gflops);
+  std::printf("peak memory %.2f GB, tensors %.2f GB at once\n",
+              static_cast<double>(peak_bytes_of_process()) / 1e9,
               static_cast<double>(memory_use().peak_bytes) / 1e9);
 }
 
@@ -137,8 +170,10 @@ void bench(const BenchArguments& arguments) {
 void add_bench_command(CLI::App& program, int&) {
   auto arguments = std::make_shared<BenchArguments>();
   CLI::App& command = *program.add_subcommand("bench", "Time a network of Stable Diffusion 1.5 at full size");
-  command.add_option("network", arguments->network, "unet, vae-decode, vae-encode or clip")
-      ->check(CLI::IsMember({"unet", "vae-decode", "vae-encode", "clip"}))
+  command
+      .add_option("network", arguments->network,
+                  "unet, vae-decode, vae-encode, clip or generate: from prompt to picture")
+      ->check(CLI::IsMember({"unet", "vae-decode", "vae-encode", "clip", "generate"}))
       ->capture_default_str();
   command.add_option("--size", arguments->size, "Width and height of the picture in pixels")
       ->check(CLI::Range(64, 2048))
@@ -147,6 +182,9 @@ void add_bench_command(CLI::App& program, int&) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   command.add_option("--repeat", arguments->repeat, "Timed calls after one to warm up")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.add_option("--steps", arguments->steps, "Steps of generate")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command.add_option("--as", arguments->as, "table or json")
