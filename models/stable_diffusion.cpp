@@ -5,12 +5,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "models/checkpoint.h"
 #include "models/config.h"
+#include "models/networks.h"
 #include "samplers/guidance.h"
 #include "samplers/random.h"
 #include "tensor/error.h"
-#include "tensor/json.h"
 #include "tensor/trace.h"
 
 namespace cutaway {
@@ -20,10 +19,6 @@ namespace fs = std::filesystem;
 
 // ---- Loading
 // -----------------------------------------------------------------------------------------------------
-
-// A buffer 0, 1, 2, ... that older files carry along.
-const std::vector<std::string> text_buffers = {"text_model.embeddings.position_ids",
-                                               "embeddings.position_ids"};
 
 void must_be_a_model_folder(const std::string& folder, bool has_tokenizer) {
   std::error_code ignored;
@@ -64,38 +59,10 @@ void must_fit_together(const StableDiffusion& model, const std::string& folder) 
   }
 }
 
-StableDiffusion load_folder(const std::string& folder, const LoadOptions& options) {
-  must_be_a_model_folder(folder, !options.tokenizer.empty());
-  const auto json = [&](const std::string& name) { return read_json_file(folder + "/" + name); };
-  const auto tensors = [&](const char* part) {
-    return TensorSet::of_folder(folder + "/" + part, options.variant);
-  };
-  const std::string unet_json = folder + "/unet/config.json";
-  const nlohmann::json unet_sizes = read_json_file(unet_json);
-
-  StableDiffusion model{
-      .tokenizer = Tokenizer::load(options.tokenizer.empty() ? folder + "/tokenizer" : options.tokenizer),
-      .text_encoder = CLIPTextModel(
-          clip_text_config(json("text_encoder/config.json"), folder + "/text_encoder/config.json")),
-      .unet = UNet(unet_config(unet_sizes, unet_json)),
-      .vae = AutoencoderKL(vae_config(json("vae/config.json"), folder + "/vae/config.json")),
-      .scheduler = scheduler_config(json("scheduler/scheduler_config.json"),
-                                    folder + "/scheduler/scheduler_config.json"),
-      .sample_size = sample_size_of(unet_sizes, unet_json),
-  };
-  must_fit_together(model, folder);
-
-  const TensorSet text = tensors("text_encoder"), unet = tensors("unet"), vae = tensors("vae");
-  load_weights(model.text_encoder, "text_encoder", part_in_folder(text, weight_names(model.text_encoder)),
-               text_buffers);
-  load_weights(model.unet, "unet", part_in_folder(unet, weight_names(model.unet)));
-  load_weights(model.vae, "vae", part_in_folder(vae, weight_names(model.vae)));
-  return model;
-}
-
 // Single files carry no vocabulary.
-std::string tokenizer_for(const std::string& file, const LoadOptions& options) {
+std::string tokenizer_for(const std::string& file, bool folder, const LoadOptions& options) {
   if (!options.tokenizer.empty()) return options.tokenizer;
+  if (folder) return file + "/tokenizer";
   std::error_code ignored;
   const fs::path beside = fs::path(file).parent_path() / "tokenizer";
   if (fs::is_directory(beside, ignored)) return beside.string();
@@ -106,31 +73,6 @@ std::string tokenizer_for(const std::string& file, const LoadOptions& options) {
       " holds no vocabulary for the prompt, as no single-file checkpoint does: name a folder with CLIP's "
       "vocab.json and merges.txt by --tokenizer DIR or CUTAWAY_TOKENIZER, or put it beside the file as "
       "tokenizer/ (any Stable Diffusion 1.x folder and openai/clip-vit-large-patch14 have the two files)");
-}
-
-StableDiffusion load_file(const std::string& file, const LoadOptions& options) {
-  const TensorSet tensors = TensorSet::of_file(file);
-  const CheckpointSummary what = summary_of(tensors);
-  if (!what.family.starts_with("sd1") || what.naming != "compvis") {
-    throw Error(file + " is no Stable Diffusion 1.x checkpoint but " + what.family + " (" + what.naming +
-                " naming): " + what.advice);
-  }
-  const nlohmann::json sizes = ldm_sizes(tensors);
-  StableDiffusion model{
-      .tokenizer = Tokenizer::load(tokenizer_for(file, options)),
-      .text_encoder = CLIPTextModel(clip_text_config(sizes.at("text_encoder"), file + ", text encoder")),
-      .unet = UNet(unet_config(sizes.at("unet"), file + ", UNet")),
-      .vae = AutoencoderKL(vae_config(sizes.at("vae"), file + ", VAE")),
-      .scheduler = scheduler_config(sizes.at("scheduler"), file + ", scheduler"),
-      .sample_size = sample_size_of(sizes.at("unet"), file + ", UNet"),
-  };
-  must_fit_together(model, file);
-
-  load_weights(model.text_encoder, "text_encoder",
-               text_encoder_in_ldm(tensors, weight_names(model.text_encoder)), text_buffers);
-  load_weights(model.unet, "unet", unet_in_ldm(tensors, model.unet));
-  load_weights(model.vae, "vae", vae_in_ldm(tensors, model.vae));
-  return model;
 }
 
 // ---- Generating
@@ -175,7 +117,20 @@ void must_be_multiple(const char* name, int64_t pixels, int64_t by) {
 StableDiffusion StableDiffusion::load(const std::string& path, const LoadOptions& options) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) throw Error("there is no model folder or file " + path);
-  return fs::is_directory(path, ignored) ? load_folder(path, options) : load_file(path, options);
+  const bool folder = fs::is_directory(path, ignored);
+  if (folder) must_be_a_model_folder(path, !options.tokenizer.empty());
+  Networks networks = load_networks(path, options.variant);
+  const nlohmann::json &unet = networks.sizes.at("unet"), &scheduler = networks.sizes.at("scheduler");
+  StableDiffusion model{
+      .tokenizer = Tokenizer::load(tokenizer_for(path, folder, options)),
+      .text_encoder = std::move(networks.text_encoder),
+      .unet = std::move(networks.unet),
+      .vae = std::move(networks.vae),
+      .scheduler = scheduler_config(scheduler, networks.where("scheduler")),
+      .sample_size = sample_size_of(unet, networks.where("unet")),
+  };
+  must_fit_together(model, path);
+  return model;
 }
 
 Tensor StableDiffusion::encode_prompt(const std::string& prompt,

@@ -76,4 +76,14 @@ struct NamedTensor {
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
+struct NamedWeight {
+  std::string name;
+  Weight weight;
+  DType dtype = DType::f32;  // in the file
+};
+
+/// The same for weights, each in the dtype given. Throws Error also when a number is too large for f16.
+void write_weights(const std::string& path, const std::vector<NamedWeight>& weights,
+                   const std::map<std::string, std::string>& metadata = {});
+
 }  // namespace cutaway

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -22,17 +24,26 @@ std::string json_text(const std::string& path, const std::string& text) {
   return json;
 }
 
-std::string header_entry(const std::string& path, const NamedTensor& named, int64_t begin, int64_t end) {
+// What the header says of one tensor.
+struct Entry {
+  std::string_view name;
+  Shape shape;
+  DType dtype;
+  bool empty;
+};
+
+std::string header_entry(const std::string& path, const Entry& entry, int64_t begin, int64_t end) {
   std::string shape;
-  for (int axis = 0; axis < named.tensor.shape().rank(); ++axis) {
+  for (int axis = 0; axis < entry.shape.rank(); ++axis) {
     if (axis > 0) shape += ',';
-    shape += std::to_string(named.tensor.shape()[axis]);
+    shape += std::to_string(entry.shape[axis]);
   }
-  return json_text(path, named.name) + R"(:{"dtype":"F32","shape":[)" + shape + R"(],"data_offsets":[)" +
-         std::to_string(begin) + "," + std::to_string(end) + "]}";
+  const char* dtype = entry.dtype == DType::f32 ? "F32" : entry.dtype == DType::f16 ? "F16" : "BF16";
+  return json_text(path, std::string(entry.name)) + R"(:{"dtype":")" + dtype + R"(","shape":[)" + shape +
+         R"(],"data_offsets":[)" + std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
-std::string header_of(const std::string& path, const std::vector<NamedTensor>& tensors,
+std::string header_of(const std::string& path, const std::vector<Entry>& tensors,
                       const std::map<std::string, std::string>& metadata) {
   std::string header = "{";
   if (!metadata.empty()) {
@@ -46,17 +57,17 @@ std::string header_of(const std::string& path, const std::vector<NamedTensor>& t
   std::set<std::string_view> names;
   int64_t end = 0;
   const std::string sentence = "cannot write " + path + ": ";
-  for (const NamedTensor& named : tensors) {
+  for (const Entry& named : tensors) {
     const std::string name = in_quotes(named.name);
     if (named.name.size() > safetensors_limits::name) {
       throw Error(sentence + "the name " + name + " is longer than " +
                   std::to_string(safetensors_limits::name) + " bytes");
     }
-    if (named.tensor.empty()) throw Error(sentence + "the tensor " + name + " holds no numbers");
+    if (named.empty) throw Error(sentence + "the tensor " + name + " holds no numbers");
     if (named.name == "__metadata__") throw Error(sentence + "no tensor may have the name '__metadata__'");
     if (!names.insert(named.name).second) throw Error(sentence + "two tensors have the name " + name);
     const int64_t begin = end;
-    end += named.tensor.count() * static_cast<int64_t>(sizeof(float));
+    end += named.shape.count() * bytes_per_value(named.dtype);
     if (header.size() > 1) header += ",";
     header += header_entry(path, named, begin, end);
   }
@@ -70,16 +81,68 @@ std::string header_of(const std::string& path, const std::vector<NamedTensor>& t
   return header;
 }
 
+void begin_file(FileWriter& file, const std::string& header) {
+  const uint64_t length = header.size();
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(header);
+}
+
+// Numbers too large for f16 would silently become infinite, and every picture black.
+uint16_t checked_f16(float value, const std::string& path, const std::string& name) {
+  const uint16_t bits = f32_to_f16(value);
+  if ((bits & 0x7FFFU) == 0x7C00U && std::isfinite(value)) {
+    throw Error("cannot write " + path + ": the tensor " + in_quotes(name) + " holds " +
+                std::to_string(value) + ", which is too large for f16; bf16 and f32 hold it");
+  }
+  return bits;
+}
+
+// Piece by piece, so that no second copy of a large weight is in memory.
+void write_values(FileWriter& file, const NamedWeight& named, const std::string& path) {
+  constexpr int64_t piece = 1 << 16;
+  const int64_t count = named.weight.shape.count();
+  std::vector<float> values(static_cast<size_t>(std::min(piece, count)));
+  std::vector<uint16_t> halves(values.size());
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const auto size = static_cast<size_t>(std::min(piece, count - begin));
+    named.weight.read(begin, static_cast<int64_t>(size), values.data());
+    if (named.dtype == DType::f32) {
+      file.write(std::as_bytes(std::span(values.data(), size)));
+      continue;
+    }
+    for (size_t i = 0; i < size; ++i) {
+      halves[i] =
+          named.dtype == DType::f16 ? checked_f16(values[i], path, named.name) : f32_to_bf16(values[i]);
+    }
+    file.write(std::as_bytes(std::span(halves.data(), size)));
+  }
+}
+
 }  // namespace
 
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata) {
-  const std::string header = header_of(path, tensors, metadata);
-  const uint64_t length = header.size();
+  std::vector<Entry> entries;
+  for (const NamedTensor& named : tensors) {
+    entries.push_back({named.name, named.tensor.shape(), DType::f32, named.tensor.empty()});
+  }
+  const std::string header = header_of(path, entries, metadata);
   FileWriter file(path);
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(header);
+  begin_file(file, header);
   for (const NamedTensor& named : tensors) file.write(std::as_bytes(named.tensor.values()));
+  file.commit();
+}
+
+void write_weights(const std::string& path, const std::vector<NamedWeight>& weights,
+                   const std::map<std::string, std::string>& metadata) {
+  std::vector<Entry> entries;
+  for (const NamedWeight& named : weights) {
+    entries.push_back({named.name, named.weight.shape, named.dtype, !named.weight.loaded()});
+  }
+  const std::string header = header_of(path, entries, metadata);
+  FileWriter file(path);
+  begin_file(file, header);
+  for (const NamedWeight& named : weights) write_values(file, named, path);
   file.commit();
 }
 

@@ -369,6 +369,41 @@ class Layouts(InspectTest):
         self.same(drawn, self.picture("plain.safetensors", "--tokenizer", DEMO / "tokenizer"))
         self.assertTrue(drawn != self.expected, "packing so coarsely must change the picture")
 
+    def test_convert_and_back(self):
+        self.run_well("convert", DEMO, "--out", "demo.safetensors")
+        says = self.inspect("demo.safetensors")
+        self.assertEqual((says["family"], says["naming"], says["dtypes"]), ("sd1", "compvis", ["F16"]))
+        self.same(self.picture("demo.safetensors", "--tokenizer", DEMO / "tokenizer"), self.expected)
+        written, expected = read_safetensors(self.folder / "demo.safetensors")[0], demo_in_compvis()[0]
+        self.assertTrue(written == expected, "names, shapes or bytes differ from CompVis'")
+        for dtype in ("f32", "f16"):  # neither loses anything of f16
+            self.run_well("convert", "demo.safetensors", "--out", dtype, "--dtype", dtype, "--tokenizer",
+                          DEMO / "tokenizer")
+            self.assertEqual(self.inspect(dtype)["dtypes"], [dtype.upper()])
+            self.same(self.picture(dtype), self.expected)
+        self.assertTrue(read_safetensors(self.folder / "f16" / UNET)[0] == read_safetensors(DEMO / UNET)[0])
+        self.run_well("convert", DEMO, "--out", "bf16", "--dtype", "bf16")
+        self.assertEqual(self.inspect("bf16")["dtypes"], ["BF16"])
+        self.assertTrue(self.picture("bf16") != self.expected, "bf16 has fewer digits")
+
+    def test_convert_refuses(self):
+        (self.folder / "full").mkdir()
+        (self.folder / "full/file").write_text("mine")
+        self.refuses("convert", DEMO, "--out", "full", says="not empty")
+        self.refuses("convert", DEMO, "--out", "no/where", says="no")
+        self.refuses("convert", DEMO, "--out", "/dev/full/x.safetensors", says="/dev/full")
+        self.refuses("convert", "nowhere", "--out", "new", says="nowhere")
+        self.refuses("convert", DEMO / "unet", "--out", "new", says="unet")
+        self.refuses("convert", DEMO, "--out", "new", "--dtype", "f8", says="f8")
+        self.refuses("convert", DEMO, "--out", "new", "--tokenizer", "full", says="full")
+        model = self.copy_of_demo()
+        tensors = read_safetensors(model / TEXT)[0]
+        name = "text_model.final_layer_norm.bias"
+        tensors[name] = ("F32", tensors[name][1], struct.pack("<f", 70000) * tensors[name][1][0])
+        write_safetensors(model / TEXT, tensors)
+        self.refuses("convert", model, "--out", "new", "--dtype", "f16", says=("too large for f16", name))
+        self.refuses("convert", model, "--out", "new.safetensors", "--dtype", "f16", says="too large for f16")
+
     def test_older_names_of_the_vae(self):
         model = self.copy_of_demo()
         older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
