@@ -81,13 +81,7 @@ Verdict compare_with_model(const CompareArguments& arguments, const Reference& r
   const inside::Watch watch(arguments.inside);
   {
     const Observe observe(comparison);
-    if (const std::string network = value("network"); !network.empty()) {
-      inside::run_call(model, inside::read_call(network, reference.file(), "call/in/"));
-    } else {
-      GenerateOptions options = inside::from_metadata(metadata, arguments.reference);
-      if (value("latents") == "given") options.start = reference.tensor("run/in/noise");
-      model.generate(options);
-    }
+    inside::repeat_run(model, reference.file());
   }
   watch.check_edits();
   Verdict verdict{.mode = arguments.free ? "free" : "teacher-forced",

@@ -29,7 +29,7 @@ struct TraceArguments {
   std::string prompt;
   std::string network, inputs;  // one call of one network instead of a run
   std::vector<std::string> layers, calls;
-  bool no_inputs = false;
+  bool no_inputs = false, manifest = false;
   std::string out, npy;
   std::string as = "table";
   inside::InsideOptions inside;
@@ -149,6 +149,8 @@ void record(const TraceArguments& arguments) {
     throw Error("give --prompt for a whole run, or --network and --inputs for one call of one network");
   if (!arguments.network.empty() && arguments.inputs.empty())
     throw Error("--network needs --inputs: a safetensors file with the network's inputs");
+  if (arguments.manifest && arguments.out.empty())
+    throw Error("--manifest describes the file of --out; give both");
   if (!arguments.out.empty()) must_be_writable(arguments.out);
 
   StableDiffusion model = load_model(arguments.picture);
@@ -175,6 +177,7 @@ void record(const TraceArguments& arguments) {
     metadata["edit " + std::to_string(i)] = arguments.inside.edits[i];
   tensors.insert(tensors.end(), recorder.tensors().begin(), recorder.tensors().end());
   if (!arguments.out.empty()) write_safetensors(arguments.out, tensors, metadata);
+  if (arguments.manifest) inside::write_manifest(arguments.out, tensors, arguments.picture.model);
   if (!arguments.npy.empty()) write_npy_files(arguments.npy, tensors);
 
   if (arguments.as == "json") {
@@ -223,6 +226,9 @@ void add_trace_command(CLI::App& program, int&) {
                    "Leave the layers' inputs out of the file: smaller, but compare cannot tell as much");
   command.add_option("--out", arguments->out, "Write all tensors into this file")
       ->type_name("FILE.safetensors");
+  command.add_flag(
+      "--manifest", arguments->manifest,
+      "Write manifest.json beside the file, so that `cutaway verify FOLDER` takes it as a reference");
   command.add_option("--npy", arguments->npy, "Write every tensor into a file of its own in this folder")
       ->type_name("FOLDER");
   command.add_option("--as", arguments->as, "How to print: table or json")

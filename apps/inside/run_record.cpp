@@ -1,11 +1,15 @@
 #include "apps/inside/run_record.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "tensor/backend.h"
 #include "tensor/error.h"
+#include "tensor/file_writer.h"
 #include "tensor/ops.h"
 #include "tensor/text.h"
 
@@ -168,6 +172,49 @@ void run_call(const StableDiffusion& model, const NetworkCall& call) {
     for (const float id : ids.values()) tokens.ids.push_back(static_cast<int64_t>(id));
     model.text_encoder(tokens);
   }
+}
+
+void repeat_run(const StableDiffusion& model, const SafetensorsFile& trace) {
+  const auto value = [&](const char* key) {
+    const auto found = trace.metadata().find(key);
+    return found == trace.metadata().end() ? std::string() : found->second;
+  };
+  if (const std::string network = value("network"); !network.empty()) {
+    run_call(model, read_call(network, trace, "call/in/"));
+    return;
+  }
+  GenerateOptions options = from_metadata(trace.metadata(), trace.path());
+  if (value("latents") == "given") options.start = trace.at("run/in/noise").to_tensor();
+  model.generate(options);
+}
+
+void write_manifest(const std::string& trace_path, const std::vector<NamedTensor>& tensors,
+                    const std::string& model) {
+  namespace fs = std::filesystem;
+  const fs::path trace = fs::absolute(trace_path);
+  nlohmann::ordered_json entries = nlohmann::json::object();
+  for (const NamedTensor& named : tensors) {
+    const bool is_value = named.name.find("/trace/") != std::string::npos;
+    nlohmann::ordered_json entry{
+        {"role", is_value ? "trace" : "in"}, {"shape", nlohmann::json::array()}, {"dtype", "F32"}};
+    for (int axis = 0; axis < named.tensor.shape().rank(); ++axis)
+      entry["shape"].push_back(named.tensor.shape()[axis]);
+    if (is_value) {
+      double largest = 0;
+      for (const float x : named.tensor.values())
+        largest = std::max(largest, std::fabs(static_cast<double>(x)));
+      entry["atol"] = std::max(2e-5 * largest, 1e-7);
+    }
+    entries[named.name] = std::move(entry);
+  }
+  const nlohmann::ordered_json manifest{{trace.filename().string(),
+                                         {{"kind", "recorded_run"},
+                                          {"weights", "none"},
+                                          {"params", {{"model", fs::absolute(model).string()}}},
+                                          {"tensors", entries}}}};
+  FileWriter file((trace.parent_path() / "manifest.json").string());
+  file.write(manifest.dump(1));
+  file.commit();
 }
 
 }  // namespace cutaway::inside

@@ -41,4 +41,13 @@ NetworkCall read_call(const std::string& network, const SafetensorsFile& file, c
 /// Runs it for the sake of whoever observes. Throws Error when the inputs do not fit the model.
 void run_call(const StableDiffusion& model, const NetworkCall& call);
 
+/// Runs what a trace was recorded from once more: the whole way from its prompt to a picture, or one call of
+/// one network.
+void repeat_run(const StableDiffusion& model, const SafetensorsFile& trace);
+
+/// The manifest.json with which `cutaway verify` takes a trace as a case: kind "recorded_run", of `model`,
+/// each value within 2e-5 of its tensor's largest.
+void write_manifest(const std::string& trace_path, const std::vector<NamedTensor>& tensors,
+                    const std::string& model);
+
 }  // namespace cutaway::inside

@@ -21,6 +21,7 @@ const std::map<std::string, Runner>& runners() {
       {"init_formula", run_formula},
       {"names", run_names},
       {"ops", run_operation},
+      {"recorded_run", run_recorded_run},
       {"samplers_diffusers", run_diffusers_sampler},
       {"samplers_kdiffusion", run_kdiffusion_sampler},
       {"tokenizer", run_tokenizer},

@@ -46,6 +46,7 @@ Comparisons run_kdiffusion_sampler(const Case& the_case);
 Comparisons run_guidance(const Case& the_case);
 Comparisons run_formula(const Case& the_case);  // init_formula
 Comparisons run_names(const Case& the_case);
+Comparisons run_recorded_run(const Case& the_case);  // `cutaway trace --manifest`
 Comparisons run_tokenizer(const Case& the_case);
 
 /// Compares a value with the output or trace of this entry, with the tolerance there. `merged_axes` as in

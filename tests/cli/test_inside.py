@@ -44,8 +44,20 @@ class Trace(ProgramTest):
         data = (self.folder / "n/step_00.trace.unet.conv_in.npy").read_bytes()
         self.assertEqual(data[:6], b"\x93NUMPY")
 
+    def test_trace_is_a_reference_for_verify(self):
+        model = self.copy_of_demo()
+        (self.folder / "pinned").mkdir()
+        self.run_well("trace", "--model", model, *RUN, "--at", "step_01", "--out", "pinned/run.safetensors", "--manifest")
+        self.assertIn("1 passed, 0 failed", self.run_well("verify", "pinned", "--backend", "ref").stdout)
+        change_weight(model / "unet/diffusion_pytorch_model.safetensors", "mid_block.resnets.1.conv1.weight", 7,
+                      lambda old: old + 0.5)
+        result = self.run_program("verify", "pinned")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("step_01/trace/unet.mid_block.resnets.1.conv1", result.stdout)
+
     def test_refusals(self):
         self.refuses("trace", "--model", DEMO, *RUN, "--layers", "unet.nothing", says="--layers")
+        self.refuses("trace", "--model", DEMO, *RUN, "--manifest", says="--out")
         self.refuses("trace", "--model", DEMO, says="--prompt")
         self.refuses("trace", "--model", DEMO, "--network", "unet", says="--inputs")
 

@@ -1,0 +1,67 @@
+// Cases of recorded runs: a trace of `cutaway trace --manifest`, repeated, every layer fed with the recorded
+// inputs.
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "apps/inside/comparison.h"
+#include "apps/inside/run_record.h"
+#include "apps/verify/cases.h"
+#include "models/stable_diffusion.h"
+#include "tensor/error.h"
+#include "tensor/text.h"
+
+namespace cutaway::verify {
+namespace {
+
+Comparison told(const inside::ComparedValue& value, const TensorEntry& entry) {
+  Comparison comparison;
+  comparison.name = value.name;
+  comparison.shape = entry.shape;
+  if (!value.distance.comparable) {
+    comparison.problem =
+        "it is " + to_string(value.shape) + " here, and " + to_string(value.expected_shape) + " there";
+    return comparison;
+  }
+  comparison.difference = value.distance.max_abs;
+  comparison.tolerance = *entry.atol;
+  comparison.ratio = comparison.difference == 0 ? 0 : comparison.difference / comparison.tolerance;
+  int64_t position = value.distance.worst;
+  for (int axis = value.shape.rank() - 1; axis >= 0; --axis) {
+    comparison.index.insert(comparison.index.begin(), position % value.shape[axis]);
+    position /= value.shape[axis];
+  }
+  return comparison;
+}
+
+}  // namespace
+
+Comparisons run_recorded_run(const Case& the_case) {
+  const std::string model_path = the_case.entry->params.text("model");
+  const std::string beside = the_case.manifest->path_of(model_path);
+  std::error_code ignored;
+  const StableDiffusion model =
+      StableDiffusion::load(std::filesystem::exists(beside, ignored) ? beside : model_path);
+
+  const inside::Reference reference(SafetensorsFile::open(the_case.path()));
+  check_against_manifest(reference.file(), *the_case.entry);
+  inside::Comparison comparison(reference, {}, true);
+  {
+    const Observe observe(comparison);
+    inside::repeat_run(model, reference.file());
+  }
+  Comparisons comparisons;
+  std::set<std::string> met;
+  for (const inside::ComparedValue& value : comparison.values()) {
+    met.insert(value.name);
+    const TensorEntry* entry = the_case.entry->find(value.name);
+    if (entry != nullptr && entry->atol) comparisons.push_back(told(value, *entry));
+  }
+  for (const TensorEntry& entry : the_case.entry->tensors) {
+    if (entry.role == Role::trace && !met.contains(entry.name))
+      comparisons.push_back(not_compared(entry.name, "the run had no such value"));
+  }
+  return comparisons;
+}
+
+}  // namespace cutaway::verify
