@@ -27,9 +27,9 @@ struct Place {
 
   What what = What::value;
   std::string path = {};
-  int occurrence = 0;                   // 0 the first time, 1 the second ...
+  int occurrence = 0;                        // 0 the first time, 1 the second ...
   std::vector<std::string> operations = {};  // operation: any of these
-  bool anywhere = false;                // operation: counted over the whole run, whatever the layer
+  bool anywhere = false;                     // operation: counted over the whole run, whatever the layer
   View view = View::as_is;
 
   static Place value_at(const std::string& path) { return {.path = path}; }

@@ -5,7 +5,8 @@
 
 namespace cutaway::eigen {
 
-Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias, const Conv2dOptions& options);
+Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
+              const Conv2dOptions& options);
 Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias);
 Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options);

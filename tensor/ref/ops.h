@@ -1,13 +1,14 @@
-// The reference version of every operation: plain loops, the definition itself. Meant to be stepped through, never
-// tuned. Sums are kept in double, so that what is left is the rounding of the result. Shapes have been checked by
-// tensor/ops.cpp before these are called; `axis` arguments are from 0.
+// The reference version of every operation: plain loops, the definition itself. Meant to be stepped through,
+// never tuned. Sums are kept in double, so that what is left is the rounding of the result. Shapes have been
+// checked by tensor/ops.cpp before these are called; `axis` arguments are from 0.
 #pragma once
 
 #include "tensor/ops.h"
 
 namespace cutaway::ref {
 
-Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias, const Conv2dOptions& options);
+Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
+              const Conv2dOptions& options);
 Tensor conv_transpose2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
                         const ConvTranspose2dOptions& options);
 Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias);

@@ -82,8 +82,8 @@ TEST_CASE("backend: an unknown name is refused with the known ones, and changes 
     CHECK(chosen_backend() == "ref");
     CHECK(current_backend() == Backend::ref);
   }
-  CHECK_THROWS_WITH_AS(choose_backend("fsat"), "there is no backend 'fsat'; known are ref, fast, eigen and shadow",
-                       Error);
+  CHECK_THROWS_WITH_AS(choose_backend("fsat"),
+                       "there is no backend 'fsat'; known are ref, fast, eigen and shadow", Error);
 }
 
 TEST_CASE("instruction set: any up to the best of this processor") {
