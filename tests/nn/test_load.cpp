@@ -121,8 +121,11 @@ TEST_CASE("the weight formula gives its recorded numbers") {
   const WeightValues w = weight->f32();
   CHECK(w[0] == 0.023750007152557373F);
   CHECK(w[1] == -0.127205953001976F);
-  const WeightValues norm = FormulaSource().find("conv_norm_out.weight", {320})->f32();
+  // The values are borrowed from the weight, which has to live as long.
+  const std::optional<Weight> norm_weight = FormulaSource().find("conv_norm_out.weight", {320});
+  const WeightValues norm = norm_weight->f32();
   CHECK(norm[0] == 0.9466798305511475F);
-  const WeightValues bias = FormulaSource().find("conv_in.bias", {320})->f32();
+  const std::optional<Weight> bias_weight = FormulaSource().find("conv_in.bias", {320});
+  const WeightValues bias = bias_weight->f32();
   CHECK(bias[0] == -0.051596272736787796F);
 }
