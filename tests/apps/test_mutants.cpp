@@ -283,7 +283,9 @@ TEST_CASE("planted bugs: a wrong operation between two boxes is the fault of the
       {"text_encoder.text_model.encoder.layers.1.mlp.fc2", "text_encoder.text_model.encoder.layers.1.mlp",
        [](const Tensor& x) { return scale(x, -1); }},
   };
-  for (const auto& [fed, to_blame, operation] : faults) {
+  for (const auto& fault : faults) {
+    const std::string fed = std::get<0>(fault), to_blame = std::get<1>(fault);
+    const auto operation = std::get<2>(fault);
     CAPTURE(fed);
     WrongFeed wrong_feed(fed, operation);
     const Observe observe(wrong_feed);  // before the comparison, which sees what is left

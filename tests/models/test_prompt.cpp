@@ -70,8 +70,10 @@ TEST_CASE("chunks: full, cut after a near comma, never empty") {
   REQUIRE(tokenizer.encode("cat").size() == 1);
   REQUIRE(tokenizer.encode(",").size() == 1);
 
-  for (const auto& [count, chunks] : std::vector<std::pair<int64_t, size_t>>{
+  for (const auto& expected : std::vector<std::pair<int64_t, size_t>>{
            {0, 1}, {1, 1}, {room, 1}, {room + 1, 2}, {2 * room, 2}, {2 * room + 1, 3}}) {
+    const int64_t count = expected.first;
+    const size_t chunks = expected.second;
     CAPTURE(count);
     const std::vector<PromptChunk> got = plain_chunks_of(tokenizer, words(count));
     CHECK(got.size() == chunks);
