@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "apps/commands.h"
 #include "apps/inside/comparison.h"
@@ -24,7 +25,7 @@ using inside::Reference;
 using inside::Tolerance;
 
 struct CompareArguments {
-  std::string reference, other, model;
+  std::string reference, other, model, tokenizer;
   bool free = false, all = false, exact = false;
   double tolerance = 0;  // 0: exact or 2e-5, as the reference allows
   std::string as = "table";
@@ -36,6 +37,7 @@ struct Verdict {
   std::string mode;
   Tolerance tolerance;
   std::vector<ComparedValue> values;
+  size_t unmatched = 0;  // values of the reference that have no counterpart
   std::string first_diverging;
   std::vector<std::string> wrong_layers;
 };
@@ -68,17 +70,18 @@ Tolerance tolerance_for(const CompareArguments& arguments, const inside::Metadat
 
 Verdict compare_with_model(const CompareArguments& arguments, const Reference& reference) {
   const inside::Metadata& metadata = reference.file().metadata();
-  const auto value = [&](const char* key) {
-    const auto found = metadata.find(key);
-    return found == metadata.end() ? std::string() : found->second;
-  };
-  const std::string folder = arguments.model.empty() ? value("model") : arguments.model;
-  if (folder.empty()) throw Error(arguments.reference + " does not say its model; name one with --model");
-
-  StableDiffusion model = StableDiffusion::load(folder);
+  const std::string* recorded = inside::find_text(metadata, "model");
+  if (arguments.model.empty() && recorded == nullptr)
+    throw Error(arguments.reference + " does not say its model; name one with --model");
+  StableDiffusion model = StableDiffusion::load(arguments.model.empty() ? *recorded : arguments.model,
+                                                {.tokenizer = arguments.tokenizer, .variant = ""});
   const Tolerance tolerance = tolerance_for(arguments, metadata);
   inside::Comparison comparison(reference, tolerance, !arguments.free);
-  const inside::Watch watch(arguments.inside);
+  // The edits that the run was recorded with belong to it; those given now are differences to look at.
+  inside::InsideOptions options = arguments.inside;
+  const std::vector<std::string> before = inside::recorded_edits(metadata);
+  options.edits.insert(options.edits.begin(), before.begin(), before.end());
+  const inside::Watch watch(options);
   {
     const Observe observe(comparison);
     inside::repeat_run(model, reference.file());
@@ -87,6 +90,7 @@ Verdict compare_with_model(const CompareArguments& arguments, const Reference& r
   Verdict verdict{.mode = arguments.free ? "free" : "teacher-forced",
                   .tolerance = tolerance,
                   .values = comparison.values(),
+                  .unmatched = 0,
                   .first_diverging = comparison.first_diverging(),
                   .wrong_layers = comparison.wrong_layers()};
   sort_by(network_order(model), verdict.wrong_layers);
@@ -96,15 +100,16 @@ Verdict compare_with_model(const CompareArguments& arguments, const Reference& r
 Verdict compare_with_trace(const CompareArguments& arguments, const Reference& reference) {
   const Reference other(SafetensorsFile::open(arguments.other));
   const auto same = [&](const char* key) {
-    const auto a = reference.file().metadata().find(key), b = other.file().metadata().find(key);
-    return a != reference.file().metadata().end() && b != other.file().metadata().end() &&
-           a->second == b->second;
+    const std::string* a = inside::find_text(reference.file().metadata(), key);
+    const std::string* b = inside::find_text(other.file().metadata(), key);
+    return a != nullptr && b != nullptr && *a == *b;
   };
   Tolerance tolerance{.exact = arguments.exact || (same("program") && same("backend") && same("isa"))};
   if (arguments.tolerance > 0) tolerance = {.relative = arguments.tolerance};
   Verdict verdict{.mode = "two traces",
                   .tolerance = tolerance,
                   .values = inside::compare_traces(reference, other, tolerance),
+                  .unmatched = 0,
                   .first_diverging = "",
                   .wrong_layers = {}};
   for (const std::string& layer : inside::blamed(verdict.values)) {
@@ -120,14 +125,10 @@ Verdict compare_with_trace(const CompareArguments& arguments, const Reference& r
 }
 
 std::string tolerance_text(const Tolerance& tolerance) {
-  if (tolerance.exact) return "bit for bit, since the same program made both";
+  if (tolerance.exact) return "bit for bit";
   char text[64];
   std::snprintf(text, sizeof text, "%g of each tensor's largest value", tolerance.relative);
   return text;
-}
-
-nlohmann::json number(double value) {
-  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
 }
 
 void print_json(const CompareArguments& arguments, const Verdict& verdict) {
@@ -138,9 +139,9 @@ void print_json(const CompareArguments& arguments, const Verdict& verdict) {
                                {"layer", value.blame},
                                {"equal", value.equal},
                                {"shape", to_string(value.shape)},
-                               {"max_abs", number(value.distance.max_abs)},
-                               {"relative", number(value.distance.relative)},
-                               {"cosine", number(value.distance.cosine)}};
+                               {"max_abs", inside::json_number(value.distance.max_abs)},
+                               {"relative", inside::json_number(value.distance.relative)},
+                               {"cosine", inside::json_number(value.distance.cosine)}};
     if (value.distance.comparable) row["worst"] = inside::index_text(value.shape, value.distance.worst);
     if (!value.hint.empty()) row["hint"] = value.hint;
     rows.push_back(std::move(row));
@@ -151,6 +152,7 @@ void print_json(const CompareArguments& arguments, const Verdict& verdict) {
       {"tolerance",
        verdict.tolerance.exact ? nlohmann::json("exact") : nlohmann::json(verdict.tolerance.relative)},
       {"compared", verdict.values.size()},
+      {"unmatched", verdict.unmatched},
       {"first_diverging", nullptr},
       {"wrong_layers", verdict.wrong_layers},
       {"values", std::move(rows)}};
@@ -179,6 +181,8 @@ void print_table(const CompareArguments& arguments, const Verdict& verdict) {
   }
   std::printf("%zu values compared (%s; equal means %s), %zu differ\n", verdict.values.size(),
               verdict.mode.c_str(), tolerance_text(verdict.tolerance).c_str(), differing);
+  if (verdict.unmatched > 0)
+    std::printf("%zu values of the reference have no counterpart here\n", verdict.unmatched);
   if (verdict.first_diverging.empty()) {
     std::printf("equal: no layer differs from the reference\n");
     return;
@@ -193,11 +197,21 @@ void print_table(const CompareArguments& arguments, const Verdict& verdict) {
   for (const std::string& layer : verdict.wrong_layers) std::printf("  %s\n", layer.c_str());
 }
 
+size_t count_unmatched(const Reference& reference, const std::vector<ComparedValue>& values) {
+  std::set<std::string> met;
+  for (const ComparedValue& value : values) met.insert(value.name);
+  const std::vector<StoredTensor>& tensors = reference.file().tensors();
+  return static_cast<size_t>(std::count_if(tensors.begin(), tensors.end(), [&](const StoredTensor& tensor) {
+    return tensor.name.find("/trace/") != std::string::npos && !met.contains(tensor.name);
+  }));
+}
+
 int compare(const CompareArguments& arguments) {
   apply(arguments.run);
   const Reference reference(SafetensorsFile::open(arguments.reference));
-  const Verdict verdict = arguments.other.empty() ? compare_with_model(arguments, reference)
-                                                  : compare_with_trace(arguments, reference);
+  Verdict verdict = arguments.other.empty() ? compare_with_model(arguments, reference)
+                                            : compare_with_trace(arguments, reference);
+  verdict.unmatched = count_unmatched(reference, verdict.values);
   if (verdict.values.empty()) {
     throw Error(arguments.reference +
                 " and the run have no value in common; its names must be like "
@@ -221,6 +235,10 @@ void add_compare_command(CLI::App& program, int& exit_code) {
   command
       .add_option("--model", arguments->model,
                   "The model to repeat the run with; the recorded one when left out")
+      ->type_name("DIR");
+  command
+      .add_option("--tokenizer", arguments->tokenizer,
+                  "Folder with CLIP's vocab.json and merges.txt, for a model in one file")
       ->type_name("DIR");
   command.add_flag(
       "--free", arguments->free,

@@ -7,7 +7,6 @@
 #include "apps/commands.h"
 #include "apps/inside/inside_options.h"
 #include "apps/picture_options.h"
-#include "apps/shadow_report.h"
 #include "models/stable_diffusion.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
@@ -117,8 +116,8 @@ class Progress {
   Clock::time_point since_ = Clock::now();
 };
 
-Tensor draw(const StableDiffusion& model, const GenerateOptions& options,
-            const GenerateArguments& arguments) {
+Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const GenerateArguments& arguments,
+            const inside::Watch& watch) {
   Progress progress(arguments.quiet);
   LatentLog log;
   const GenerateEvents events{
@@ -138,6 +137,7 @@ Tensor draw(const StableDiffusion& model, const GenerateOptions& options,
   };
   const GenerateResult result = model.generate(options, events);
   progress.decoded();
+  watch.check_edits();
   must_be_finite(result.picture);
   if (!arguments.save_latents.empty()) {
     log.save(arguments.save_latents, {{"prompt", options.prompt}, {"seed", std::to_string(options.seed)}});
@@ -184,8 +184,7 @@ void generate(const GenerateArguments& arguments) {
                   arguments.picture.model.c_str(), arguments.picture.sampler.c_str(), options.steps,
                   shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
     }
-    const Tensor pictures = draw(model, options, arguments);
-    watch.check_edits();
+    const Tensor pictures = draw(model, options, arguments, watch);
     if (arguments.columns > 0) {
       batches.push_back(pictures);
       continue;
@@ -204,7 +203,6 @@ void generate(const GenerateArguments& arguments) {
     std::printf("%s  seed %llu  %.2f s\n", arguments.out.c_str(), static_cast<unsigned long long>(first_seed),
                 seconds_since(begin));
   }
-  print_shadow_report();
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "apps/commands.h"
+#include "apps/shadow_report.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
@@ -107,6 +108,7 @@ int run(int argc, char** argv) {
     const int code = program.exit(error);  // prints help, the version, or what is wrong
     return code == 0 ? exit_ok : exit_error;
   }
+  print_shadow_report();
   return exit_code;
 }
 

@@ -15,8 +15,8 @@ struct OfOperation {
 };
 
 void print_row(const char* name, int64_t calls, const shadow::Row& row) {
-  std::printf("  %-20s %8lld %12.3g %12.3g  %s\n", name, static_cast<long long>(calls), row.max_abs,
-              row.relative, row.path.empty() ? "-" : row.path.c_str());
+  std::fprintf(stderr, "  %-20s %8lld %12.3g %12.3g  %s\n", name, static_cast<long long>(calls), row.max_abs,
+               row.relative, row.path.empty() ? "-" : row.path.c_str());
 }
 
 }  // namespace
@@ -30,14 +30,15 @@ void print_shadow_report() {
     operation.calls += row.calls;
     if (operation.worst.operation.empty() || row.relative > operation.worst.relative) operation.worst = row;
   }
-  std::printf("fast beside ref: the largest difference, and over the largest value of its tensor\n");
-  std::printf("  %-20s %8s %12s %12s  %s\n", "operation", "calls", "max abs", "relative", "furthest off in");
+  std::fprintf(stderr, "fast beside ref: the largest difference, and over the largest value of its tensor\n");
+  std::fprintf(stderr, "  %-20s %8s %12s %12s  %s\n", "operation", "calls", "max abs", "relative",
+               "furthest off in");
   for (const auto& [name, operation] : operations) print_row(name.c_str(), operation.calls, operation.worst);
 
   constexpr size_t shown = 10;
   std::stable_sort(rows.begin(), rows.end(),
                    [](const shadow::Row& a, const shadow::Row& b) { return a.relative > b.relative; });
-  std::printf("the layers furthest off:\n");
+  std::fprintf(stderr, "the layers furthest off:\n");
   for (size_t i = 0; i < std::min(shown, rows.size()); ++i)
     print_row(rows[i].operation.c_str(), rows[i].calls, rows[i]);
 }

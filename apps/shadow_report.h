@@ -3,8 +3,8 @@
 
 namespace cutaway {
 
-/// Prints the operations by name, each with the layer where it was furthest off; nothing when no operation
-/// ran in shadow mode.
+/// Prints the operations by name, each with the layer where it was furthest off, to the error stream, beside
+/// whatever a command prints; nothing when no operation ran in shadow mode.
 void print_shadow_report();
 
 }  // namespace cutaway

@@ -11,7 +11,6 @@
 #include "apps/inside/recorder.h"
 #include "apps/inside/run_record.h"
 #include "apps/picture_options.h"
-#include "apps/shadow_report.h"
 #include "models/stable_diffusion.h"
 #include "nn/module.h"
 #include "tensor/error.h"
@@ -55,8 +54,6 @@ std::map<std::string, int64_t> weight_bytes(StableDiffusion& model) {
   return bytes;
 }
 
-std::string shape_text(const Shape& shape) { return to_string(shape); }
-
 void print_table(const std::vector<LayerRecord>& records) {
   size_t longest = 4;
   for (const LayerRecord& record : records) longest = std::max(longest, record.path.size());
@@ -66,7 +63,7 @@ void print_table(const std::vector<LayerRecord>& records) {
   for (const LayerRecord& record : records) {
     const inside::Summary& s = record.summary;
     std::printf("%-9s %-*s %-20s %10.4g %10.4g %10.4g %10.4g %5lld", record.tag.c_str(), width,
-                record.path.c_str(), shape_text(record.shape).c_str(), s.mean, s.std, s.min, s.max,
+                record.path.c_str(), to_string(record.shape).c_str(), s.mean, s.std, s.min, s.max,
                 static_cast<long long>(s.nan + s.infinite));
     if (record.is_layer) {
       std::printf(" %9.3f %9.3f %9.1f", 1e3 * record.seconds, 1e-6 * record.flop,
@@ -76,21 +73,16 @@ void print_table(const std::vector<LayerRecord>& records) {
   }
 }
 
-// JSON has no NaN: null stands for it.
-nlohmann::json number(double value) {
-  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
-}
-
 void print_json(const std::vector<LayerRecord>& records, const inside::Metadata& metadata) {
   nlohmann::ordered_json rows = nlohmann::json::array();
   for (const LayerRecord& record : records) {
     nlohmann::ordered_json row{{"call", record.tag}, {"path", record.path}};
     row["shape"] = nlohmann::json::array();
     for (int axis = 0; axis < record.shape.rank(); ++axis) row["shape"].push_back(record.shape[axis]);
-    row["mean"] = number(record.summary.mean);
-    row["std"] = number(record.summary.std);
-    row["min"] = number(record.summary.min);
-    row["max"] = number(record.summary.max);
+    row["mean"] = inside::json_number(record.summary.mean);
+    row["std"] = inside::json_number(record.summary.std);
+    row["min"] = inside::json_number(record.summary.min);
+    row["max"] = inside::json_number(record.summary.max);
     row["nan"] = record.summary.nan;
     row["infinite"] = record.summary.infinite;
     if (record.is_layer) {
@@ -173,8 +165,7 @@ void record(const TraceArguments& arguments) {
 
   metadata["model"] = arguments.picture.model;
   metadata.merge(inside::program_metadata());
-  for (size_t i = 0; i < arguments.inside.edits.size(); ++i)
-    metadata["edit " + std::to_string(i)] = arguments.inside.edits[i];
+  inside::add_edits(metadata, arguments.inside.edits);
   tensors.insert(tensors.end(), recorder.tensors().begin(), recorder.tensors().end());
   if (!arguments.out.empty()) write_safetensors(arguments.out, tensors, metadata);
   if (arguments.manifest) inside::write_manifest(arguments.out, tensors, arguments.picture.model);
@@ -186,7 +177,6 @@ void record(const TraceArguments& arguments) {
     print_table(recorder.records());
     if (!arguments.out.empty()) std::printf("%s: %zu tensors\n", arguments.out.c_str(), tensors.size());
     if (!arguments.npy.empty()) std::printf("%s/: %zu files\n", arguments.npy.c_str(), tensors.size());
-    print_shadow_report();
   }
 }
 

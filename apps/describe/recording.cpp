@@ -20,17 +20,15 @@ constexpr const char* table_name = "probs";
 
 Recorder::Recorder(Keep keep) : keep_(keep), flops_before_(trace::flops()), began_(now()) {}
 
-// Some operations count their work before they tell that they are done, some after it. What has come together
-// since the last event is an operation's own; anything else that happens finds only the last one's.
+// Operations count their work before they tell that they are done, so what has come together since the last
+// event is this one's.
 Event& Recorder::add(Event::Kind kind, const std::string& path) {
-  const double flops = trace::flops() - flops_before_;
-  flops_before_ = trace::flops();
-  if (kind == Event::Kind::operation) last_operation_ = recording.events.size();
   Event& event = recording.events.emplace_back();
   event.kind = kind;
   event.path = path;
   event.seconds = now() - began_;
-  if (flops > 0) recording.events[last_operation_].flops += flops;
+  event.flops = trace::flops() - flops_before_;
+  flops_before_ = trace::flops();
   return event;
 }
 

@@ -47,7 +47,6 @@ class Recorder : public Observer {
 
   Keep keep_;
   double flops_before_;
-  size_t last_operation_ = 0;  // among the events
   double began_;
 };
 

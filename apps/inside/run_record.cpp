@@ -28,12 +28,12 @@ class MetadataReader {
   MetadataReader(const Metadata& metadata, const std::string& file) : metadata_(metadata), file_(file) {}
 
   const std::string& text(const std::string& key) const {
-    const auto found = metadata_.find(key);
-    if (found == metadata_.end()) {
+    const std::string* value = find_text(metadata_, key);
+    if (value == nullptr) {
       throw Error(file_ + " does not say its " + in_quotes(key) +
                   ", so its run cannot be repeated; was it made by `cutaway trace`?");
     }
-    return found->second;
+    return *value;
   }
 
   template <class Number>
@@ -74,6 +74,11 @@ void need_rank(const std::string& name, const Tensor& tensor, int rank, const ch
 
 }  // namespace
 
+const std::string* find_text(const Metadata& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? nullptr : &found->second;
+}
+
 Metadata to_metadata(const GenerateOptions& options) {
   return {{"format", trace_format},
           {"prompt", options.prompt},
@@ -105,16 +110,32 @@ GenerateOptions from_metadata(const Metadata& metadata, const std::string& file)
   return options;
 }
 
+namespace {
+
+std::string edit_key(size_t i) { return "edit " + std::to_string(i); }
+
+}  // namespace
+
+void add_edits(Metadata& metadata, const std::vector<std::string>& edits) {
+  for (size_t i = 0; i < edits.size(); ++i) metadata[edit_key(i)] = edits[i];
+}
+
+std::vector<std::string> recorded_edits(const Metadata& metadata) {
+  std::vector<std::string> edits;
+  while (const std::string* edit = find_text(metadata, edit_key(edits.size()))) edits.push_back(*edit);
+  return edits;
+}
+
 Metadata program_metadata() {
-  return {{"program", std::string("cutaway ") + CUTAWAY_VERSION},
+  return {{"program", std::string("cutaway ") + CUTAWAY_VERSION + ", compiler " + __VERSION__},
           {"backend", chosen_backend()},
           {"isa", to_string(current_isa())}};
 }
 
 bool made_by_this_program(const Metadata& metadata) {
   for (const auto& [key, value] : program_metadata()) {
-    const auto found = metadata.find(key);
-    if (found == metadata.end() || found->second != value) return false;
+    const std::string* recorded = find_text(metadata, key);
+    if (recorded == nullptr || *recorded != value) return false;
   }
   return true;
 }
@@ -175,16 +196,13 @@ void run_call(const StableDiffusion& model, const NetworkCall& call) {
 }
 
 void repeat_run(const StableDiffusion& model, const SafetensorsFile& trace) {
-  const auto value = [&](const char* key) {
-    const auto found = trace.metadata().find(key);
-    return found == trace.metadata().end() ? std::string() : found->second;
-  };
-  if (const std::string network = value("network"); !network.empty()) {
-    run_call(model, read_call(network, trace, "call/in/"));
+  if (const std::string* network = find_text(trace.metadata(), "network")) {
+    run_call(model, read_call(*network, trace, "call/in/"));
     return;
   }
   GenerateOptions options = from_metadata(trace.metadata(), trace.path());
-  if (value("latents") == "given") options.start = trace.at("run/in/noise").to_tensor();
+  const std::string* latents = find_text(trace.metadata(), "latents");
+  if (latents != nullptr && *latents == "given") options.start = trace.at("run/in/noise").to_tensor();
   model.generate(options);
 }
 

@@ -14,6 +14,9 @@ using Metadata = std::map<std::string, std::string>;
 
 constexpr const char* trace_format = "cutaway trace 1";
 
+/// Null when the metadata have no such key.
+const std::string* find_text(const Metadata& metadata, const std::string& key);
+
 /// A run from prompt to picture as text pairs, and back. `from_metadata` throws Error when the file is no
 /// trace of such a run.
 Metadata to_metadata(const GenerateOptions& options);
@@ -40,6 +43,10 @@ std::vector<std::string> network_names();
 NetworkCall read_call(const std::string& network, const SafetensorsFile& file, const std::string& prefix);
 /// Runs it for the sake of whoever observes. Throws Error when the inputs do not fit the model.
 void run_call(const StableDiffusion& model, const NetworkCall& call);
+
+/// The edits that a run was recorded with, as given to --edit; and their place in the metadata.
+void add_edits(Metadata& metadata, const std::vector<std::string>& edits);
+std::vector<std::string> recorded_edits(const Metadata& metadata);
 
 /// Runs what a trace was recorded from once more: the whole way from its prompt to a picture, or one call of
 /// one network.

@@ -48,6 +48,10 @@ std::string to_string(const Summary& summary) {
   return all;
 }
 
+nlohmann::json json_number(double value) {
+  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+}
+
 std::string index_text(const Shape& shape, int64_t position) {
   std::string text;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "tensor/tensor.h"
@@ -18,6 +19,9 @@ Summary summarise(const Tensor& tensor);
 
 /// "min -1.2, max 3.4, mean 0.01, std 0.9", and the NaN and infinite values when there are any.
 std::string to_string(const Summary& summary);
+
+/// A number for JSON, which has no NaN and no infinity: null stands for them.
+nlohmann::json json_number(double value);
 
 /// Where a value is: "[0, 17, 3, 5]".
 std::string index_text(const Shape& shape, int64_t position);

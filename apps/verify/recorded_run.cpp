@@ -5,6 +5,7 @@
 #include <set>
 
 #include "apps/inside/comparison.h"
+#include "apps/inside/inside_options.h"
 #include "apps/inside/run_record.h"
 #include "apps/verify/cases.h"
 #include "models/stable_diffusion.h"
@@ -46,6 +47,7 @@ Comparisons run_recorded_run(const Case& the_case) {
   const inside::Reference reference(SafetensorsFile::open(the_case.path()));
   check_against_manifest(reference.file(), *the_case.entry);
   inside::Comparison comparison(reference, {}, true);
+  const inside::Watch watch({.edits = inside::recorded_edits(reference.file().metadata())});
   {
     const Observe observe(comparison);
     inside::repeat_run(model, reference.file());

@@ -112,6 +112,19 @@ class Compare(ProgramTest):
         self.assertIn("times as large", next(v["hint"] for v in verdict["values"] if not v["equal"]))
         self.assertEqual(self.compare("t.safetensors", code=0)["wrong_layers"], [])
 
+    def test_recorded_edits_belong_to_the_run(self):
+        self.run_well("trace", "--model", DEMO, *RUN, "--edit", "unet.*.attn2=zero", "--out", "t.safetensors")
+        self.assertEqual(self.compare(code=0)["wrong_layers"], [])
+        verdict = self.compare("--edit", "unet.mid_block.attentions.0.norm=scale:2", code=1)
+        self.assertEqual(verdict["wrong_layers"], ["unet.mid_block.attentions.0.norm"])
+
+    def test_values_without_counterpart_are_told(self):
+        self.assertEqual(self.compare(code=0)["unmatched"], 0)
+        path = self.folder / "t.safetensors"  # a layer that this model does not have
+        path.write_bytes(path.read_bytes().replace(b"step_00/trace/unet.conv_in\"", b"step_00/trace/unet.conv_im\""))
+        self.assertEqual(self.compare(code=0)["unmatched"], 1)
+        self.assertIn("1 values of the reference", self.run_well("compare", "t.safetensors").stdout)
+
     def test_one_call_of_one_network(self):
         tensors, _ = read_safetensors(self.folder / "t.safetensors")
         inputs = {"sample": tensors["step_00/trace/unet:in"], "encoder_hidden_states": tensors["step_00/trace/unet:in1"],
@@ -135,7 +148,7 @@ class Compare(ProgramTest):
 
 class Shadow(ProgramTest):
     def test_every_operation_is_compared_and_close(self):
-        lines = self.run_well("generate", "--model", DEMO, *RUN, "--backend", "shadow", "--out", "p.png").stdout
+        lines = self.run_well("generate", "--model", DEMO, *RUN, "--backend", "shadow", "--out", "p.png").stderr
         table = lines[lines.index("fast beside ref"):lines.index("the layers furthest off")].splitlines()[2:]
         rows = {line.split()[0]: line.split() for line in table}
         for operation in ("conv2d", "linear", "group_norm", "layer_norm", "attention", "silu", "geglu", "concat", "embedding",
@@ -188,7 +201,7 @@ class Edits(ProgramTest):
                            ("unet.mid_block=scale:x", "scale"), ("unet.mid_block=zero@3-1", "steps"),
                            ("unet.conv_in=identity", "unet.conv_in"), ("unet.conv_in=no.safetensors", "no.safetensors")]:
             with self.subTest(edit):
-                self.refuses("generate", "--model", DEMO, *RUN, "--edit", edit, says=says)
+                self.refuses("generate", "--model", DEMO, *RUN, "--edit", edit, "--save-latents", "l.safetensors", says=says)
 
 
 if __name__ == "__main__":
