@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "models/config.h"
+#include "models/image_start.h"
 #include "models/networks.h"
 #include "samplers/guidance.h"
 #include "samplers/random.h"
@@ -50,12 +51,11 @@ void must_fit_together(const StableDiffusion& model, const std::string& folder) 
                 number(model.text_encoder.config.hidden_size) + " wide, but the UNet takes " +
                 number(model.unet.config.cross_attention_dim) + ": they belong to different models");
   }
-  if (model.unet.config.in_channels != model.vae.config.latent_channels ||
+  if ((model.unet.config.in_channels != model.vae.config.latent_channels && !model.paints_masks()) ||
       model.unet.config.out_channels != model.vae.config.latent_channels) {
     throw Error("in " + folder + " the UNet takes " + number(model.unet.config.in_channels) +
                 " channels and gives " + number(model.unet.config.out_channels) +
-                ", but the VAE's latents have " + number(model.vae.config.latent_channels) +
-                (model.unet.config.in_channels == 9 ? "; 9 channels are an inpainting model" : ""));
+                ", but the VAE's latents have " + number(model.vae.config.latent_channels));
   }
 }
 
@@ -173,6 +173,7 @@ GenerateOptions StableDiffusion::checked(GenerateOptions options) const {
                 to_string(needed) + " for " + std::to_string(options.batch) + " picture(s) of " +
                 std::to_string(options.width) + " x " + std::to_string(options.height));
   }
+  check_image(*this, options);
   return options;
 }
 
@@ -185,10 +186,12 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
   const Tensor both = concat({negative, prompt}, 0);  // [2 batch, T, width]
 
   // Classifier-free guidance (Ho & Salimans 2022): two predictions, and away from the one without the prompt.
-  const StepTold told;
+  const StepTold step_told;
   int calls = 0;  // every sampler here asks the model once a step
-  const Model predict = [&](const Tensor& x, float t) {
+  RunStart run;
+  const Model predict = [&](const Tensor& latent, float t) {
     trace::set_step(calls++);
+    const Tensor x = run.unet_input(latent);
     if (options.guidance_scale == 1)
       return unet(x, std::vector<float>(static_cast<size_t>(batch), t), prompt);
     const std::vector<float> times(static_cast<size_t>(2 * batch), t);
@@ -196,19 +199,21 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
     return guided(slice(y, 0, 0, batch), slice(y, 0, batch, 2 * batch), options.guidance_scale);
   };
 
-  const int64_t scale = vae.config.scale();
   BatchNoise noise(options.seed, batch);
-  const Shape latent_shape{batch, vae.config.latent_channels, options.height / scale, options.width / scale};
-  const Tensor start = options.start ? *options.start : noise(latent_shape);
-  if (events.start) events.start(start);
+  run = run_start(*this, options, std::ref(noise));
+  if (events.start) events.start(run.noise);
 
+  const OnStep after_step = [&](Step& step) {
+    step.latent = run.keep_known(step.index, step.latent);
+    if (events.step) events.step(step);
+  };
   GenerateResult result;
-  const SamplerOptions how{.steps = options.steps, .eta = options.eta};
-  result.latent = sample(options.sampler, scheduler, how, predict, start, std::ref(noise), events.step);
+  result.latent =
+      sample(options.sampler, run.plan, options.eta, predict, run.start, std::ref(noise), after_step);
 
   trace::set_step(-1);
   if (events.decode) events.decode();
-  result.picture = vae.decode(cutaway::scale(result.latent, 1 / vae.config.scaling_factor));
+  result.picture = vae.decode(scale(result.latent, 1 / vae.config.scaling_factor));
   return result;
 }
 

@@ -27,7 +27,13 @@ struct GenerateOptions {
   int64_t batch = 1;
   int64_t width = 0, height = 0;  // in pixels; 0 is the size the model was trained at
   std::optional<Tensor> start;  // [batch, 4, height / 8, width / 8] noise to start from instead of the seed's
+
+  // A picture to start from, and the part of it to repaint.   Doc: docs/workflows.md
+  std::optional<Tensor> image;     // [1, 3, height, width], -1 to 1
+  std::optional<Tensor> mask;      // [1, 1, height, width]: 1 is painted anew, 0 is kept
+  std::optional<double> strength;  // how much of the way from noise is taken; 1 where there is a mask
 };
+constexpr double default_strength = 0.8;  // without a mask, as in diffusers
 
 /// A run as it goes on. All functions may be left out.
 struct GenerateEvents {
@@ -58,6 +64,9 @@ struct StableDiffusion {
   AutoencoderKL vae;
   SchedulerConfig scheduler;
   int64_t sample_size = 64;  // latent pixels each way that the UNet was trained at
+
+  /// An inpainting model: its UNet also takes the mask and the masked picture, 9 channels in all.
+  bool paints_masks() const { return unet.config.in_channels == 2 * vae.config.latent_channels + 1; }
 
   /// Throws Error when a part is missing, broken, or does not fit the others.
   static StableDiffusion load(const std::string& folder_or_file, const LoadOptions& options = {});

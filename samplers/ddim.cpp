@@ -10,7 +10,7 @@ Tensor sample_ddim(const Plan& plan, const Model& model, Tensor x, float eta, co
     if (const auto range = plan.clip_sample_range) seen.x0 = clamp(seen.x0, -*range, *range);
     const Tensor z = eta > 0 ? noise(x.shape()) : Tensor();
     x = ddim_step(seen, plan.alpha_bars[at], plan.alpha_bars_to[at], eta, z);
-    if (on_step) on_step({i, plan.count(), plan.timesteps[at], x});
+    x = told(on_step, {i, plan.count(), plan.timesteps[at], seen.x0, x});
   }
   return x;
 }

@@ -14,7 +14,7 @@ Tensor sample_ddpm(const Plan& plan, const Model& model, Tensor x, const Noise& 
     } else {
       x = ddpm_mean(x, x0, ab, ab_to);
     }
-    if (on_step) on_step({i, plan.count(), plan.timesteps[at], x});
+    x = told(on_step, {i, plan.count(), plan.timesteps[at], x0, x});
   }
   return x;
 }

@@ -25,7 +25,7 @@ Tensor sample_dpmpp_2m(const Plan& plan, const Model& model, Tensor x, const OnS
       x = dpmpp_2m_step(x, x0, x0_before, level(plan, at - 1), s, t);
     }
     x0_before = x0;
-    if (on_step) on_step({i, plan.count(), plan.timesteps[at], x});
+    x = told(on_step, {i, plan.count(), plan.timesteps[at], x0, x});
   }
   return x;
 }

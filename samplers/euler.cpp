@@ -7,7 +7,7 @@ Tensor sample_euler(const Plan& plan, const Model& model, Tensor x, const OnStep
     const auto at = static_cast<size_t>(i);
     const Tensor x0 = ask(model, plan, i, x).x0;
     x = euler_step(x, x0, plan.sigmas[at], plan.sigmas[at + 1]);
-    if (on_step) on_step({i, plan.count(), plan.timesteps[at], x});
+    x = told(on_step, {i, plan.count(), plan.timesteps[at], x0, x});
   }
   return x;
 }

@@ -9,7 +9,7 @@ Tensor sample_euler_ancestral(const Plan& plan, const Model& model, Tensor x, co
     const Tensor x0 = ask(model, plan, i, x).x0;
     const Tensor z = plan.sigmas[at + 1] > 0 ? noise(x.shape()) : Tensor();
     x = euler_ancestral_step(x, x0, plan.sigmas[at], plan.sigmas[at + 1], z);
-    if (on_step) on_step({i, plan.count(), plan.timesteps[at], x});
+    x = told(on_step, {i, plan.count(), plan.timesteps[at], x0, x});
   }
   return x;
 }

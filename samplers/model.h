@@ -19,8 +19,16 @@ struct Step {
   int index;      // 0 to count - 1
   int count;      // steps of this run
   float t;        // the time step that the model was asked at
+  Tensor x0;      // the picture without noise, as the model saw it in this step
   Tensor latent;  // after the step, in the sampler's own scale
 };
-using OnStep = std::function<void(const Step&)>;
+/// May put another latent in the step's place, with which the run goes on: inpainting does.
+using OnStep = std::function<void(Step&)>;
+
+/// Tells of a step. Returns the latent to go on with.
+inline Tensor told(const OnStep& on_step, Step step) {
+  if (on_step) on_step(step);
+  return step.latent;
+}
 
 }  // namespace cutaway

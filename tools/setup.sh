@@ -7,7 +7,7 @@ log=$root/build/setup.log
 
 # Debian packages, each as `package` or, where a program of that name does as well, `package:program`.
 packages_to_build=(g++:c++ cmake:cmake ninja-build:ninja pkg-config:pkg-config libeigen3-dev libstb-dev
-                   nlohmann-json3-dev libcli11-dev libutf8proc-dev)
+                   nlohmann-json3-dev libcli11-dev libutf8proc-dev libspng-dev)
 packages_to_check=("${packages_to_build[@]}" doctest-dev python3:python3)
 
 say() { printf '%s\n' "$*" >&2; }
