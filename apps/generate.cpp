@@ -2,7 +2,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 
 #include "apps/commands.h"
 #include "apps/inside/inside_options.h"
@@ -16,7 +15,6 @@
 namespace cutaway {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 struct GenerateArguments {
@@ -36,13 +34,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Where picture i goes: cat.png, or cat-1.png, cat-2.png, ... for several.
 std::string picture_path(const GenerateArguments& arguments, int64_t i) {
-  if (arguments.pictures() == 1 || arguments.columns > 0) return arguments.out;
-  const fs::path path(arguments.out);
-  return (path.parent_path() /
-          (path.stem().string() + "-" + std::to_string(i + 1) + path.extension().string()))
-      .string();
+  if (arguments.columns > 0) return arguments.out;
+  return numbered_path(arguments.out, static_cast<size_t>(i), static_cast<size_t>(arguments.pictures()));
 }
 
 std::vector<PngText> picture_texts(const GenerateArguments& arguments, const std::string& prompt,

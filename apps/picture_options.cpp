@@ -115,6 +115,14 @@ std::string shown(float value) {
   return text;
 }
 
+std::string numbered_path(const std::string& given, size_t i, size_t count) {
+  if (count == 1) return given;
+  const fs::path path(given);
+  return (path.parent_path() /
+          (path.stem().string() + "-" + std::to_string(i + 1) + path.extension().string()))
+      .string();
+}
+
 void must_be_writable(const std::string& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored))

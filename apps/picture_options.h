@@ -40,6 +40,9 @@ GenerateOptions to_generate_options(const PictureOptions& options);
 /// A number as a person would write it: 5, 7.5.
 std::string shown(float value);
 
+/// Where the i-th of `count` results goes: cat.png, or cat-1.png, cat-2.png, ... for several.
+std::string numbered_path(const std::string& path, size_t i, size_t count);
+
 /// Throws Error when no file can be written at that path: found out before the work, not after it.
 void must_be_writable(const std::string& path);
 

@@ -25,7 +25,7 @@ using inside::Recorder;
 
 struct TraceArguments {
   PictureOptions picture;
-  std::string prompt;
+  std::vector<std::string> prompts;
   std::string network, inputs;  // one call of one network instead of a run
   std::vector<std::string> layers, calls;
   bool no_inputs = false, manifest = false;
@@ -73,7 +73,7 @@ void print_table(const std::vector<LayerRecord>& records) {
   }
 }
 
-void print_json(const std::vector<LayerRecord>& records, const inside::Metadata& metadata) {
+nlohmann::ordered_json to_json(const std::vector<LayerRecord>& records, const inside::Metadata& metadata) {
   nlohmann::ordered_json rows = nlohmann::json::array();
   for (const LayerRecord& record : records) {
     nlohmann::ordered_json row{{"call", record.tag}, {"path", record.path}};
@@ -92,8 +92,7 @@ void print_json(const std::vector<LayerRecord>& records, const inside::Metadata&
     }
     rows.push_back(std::move(row));
   }
-  const nlohmann::ordered_json all{{"run", metadata}, {"layers", std::move(rows)}};
-  std::printf("%s\n", all.dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  return {{"run", metadata}, {"layers", std::move(rows)}};
 }
 
 // One file a tensor; "/" and ":" of a name become "." so that every name is a file's.
@@ -107,76 +106,107 @@ void write_npy_files(const std::string& folder, const std::vector<NamedTensor>& 
   }
 }
 
-// Runs, observed by the recorder. Returns what the trace says about the run, and the tensors that the run
-// began with.
-std::pair<inside::Metadata, std::vector<NamedTensor>> run(const TraceArguments& arguments,
-                                                          const StableDiffusion& model) {
-  std::vector<NamedTensor> begin;
+// One run, recorded.
+struct Recording {
+  inside::Metadata metadata;
+  std::vector<LayerRecord> records;
+  std::vector<NamedTensor> tensors;  // what the run began and ended with, then those of the layers
+};
+
+// Runs, observed by a recorder. `prompt` counts when no network is named.
+Recording run(const TraceArguments& arguments, const StableDiffusion& model, const GenerateOptions& options,
+              Recorder& recorder) {
+  const Observe observe(recorder);
+  Recording recording;
   if (!arguments.network.empty()) {
     const inside::NetworkCall call =
         inside::read_call(arguments.network, SafetensorsFile::open(arguments.inputs), "");
     inside::run_call(model, call);
-    for (const NamedTensor& input : call.inputs) begin.push_back({"call/in/" + input.name, input.tensor});
-    return {{{"format", inside::trace_format}, {"network", arguments.network}}, begin};
+    for (const NamedTensor& input : call.inputs)
+      recording.tensors.push_back({"call/in/" + input.name, input.tensor});
+    recording.metadata = {{"format", inside::trace_format}, {"network", arguments.network}};
+    return recording;
   }
-  GenerateOptions options = to_generate_options(arguments.picture);
-  options.prompt = arguments.prompt;
   const GenerateEvents events{
       .warning =
           [](const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); },
       .start =
           [&](const Tensor& noise) {
-            begin.push_back({"run/in/noise", noise});
+            recording.tensors.push_back({"run/in/noise", noise});
           },
   };
   const GenerateResult result = model.generate(options, events);
-  begin.push_back({"run/out/latent", result.latent});
-  begin.push_back({"run/out/picture", result.picture});
-  return {inside::to_metadata(options), begin};
+  recording.tensors.push_back({"run/out/latent", result.latent});
+  recording.tensors.push_back({"run/out/picture", result.picture});
+  recording.metadata = inside::to_metadata(options);
+  return recording;
 }
 
-void record(const TraceArguments& arguments) {
-  apply(arguments.run);
-  if (arguments.network.empty() == arguments.prompt.empty())
-    throw Error("give --prompt for a whole run, or --network and --inputs for one call of one network");
-  if (!arguments.network.empty() && arguments.inputs.empty())
-    throw Error("--network needs --inputs: a safetensors file with the network's inputs");
-  if (arguments.manifest && arguments.out.empty())
-    throw Error("--manifest describes the file of --out; give both");
-  if (!arguments.out.empty()) must_be_writable(arguments.out);
-
-  StableDiffusion model = load_model(arguments.picture);
+Recording record(const TraceArguments& arguments, const StableDiffusion& model,
+                 const std::map<std::string, int64_t>& bytes, const GenerateOptions& run_options) {
   Recorder::Options options;
   if (!arguments.layers.empty()) options.selection.layers = arguments.layers;
   if (!arguments.calls.empty()) options.selection.calls = arguments.calls;
   options.tensors = !arguments.out.empty() || !arguments.npy.empty();
   options.inputs = !arguments.no_inputs;
-  Recorder recorder(options, weight_bytes(model));
-
-  const inside::Watch watch(arguments.inside);
-  auto [metadata, tensors] = [&] {
-    const Observe observe(recorder);
-    return run(arguments, model);
-  }();
-  watch.check_edits();
+  Recorder recorder(options, bytes);
+  Recording recording = run(arguments, model, run_options, recorder);
   if (recorder.records().empty()) {
     throw Error("no layer of the run fits --layers and --at; without the two, all layers are listed");
   }
+  recording.metadata["model"] = arguments.picture.model;
+  recording.metadata.merge(inside::program_metadata());
+  inside::add_edits(recording.metadata, arguments.inside.edits);
+  recording.records = recorder.records();
+  recording.tensors.insert(recording.tensors.end(), recorder.tensors().begin(), recorder.tensors().end());
+  return recording;
+}
 
-  metadata["model"] = arguments.picture.model;
-  metadata.merge(inside::program_metadata());
-  inside::add_edits(metadata, arguments.inside.edits);
-  tensors.insert(tensors.end(), recorder.tensors().begin(), recorder.tensors().end());
-  if (!arguments.out.empty()) write_safetensors(arguments.out, tensors, metadata);
-  if (arguments.manifest) inside::write_manifest(arguments.out, tensors, arguments.picture.model);
-  if (!arguments.npy.empty()) write_npy_files(arguments.npy, tensors);
+void check(const TraceArguments& arguments) {
+  if (arguments.network.empty() == arguments.prompts.empty())
+    throw Error("give --prompt for a whole run, or --network and --inputs for one call of one network");
+  if (!arguments.network.empty() && arguments.inputs.empty())
+    throw Error("--network needs --inputs: a safetensors file with the network's inputs");
+  if (arguments.manifest && arguments.out.empty())
+    throw Error("--manifest describes the file of --out; give both");
+  for (size_t i = 0; i < arguments.prompts.size() && !arguments.out.empty(); ++i)
+    must_be_writable(numbered_path(arguments.out, i, arguments.prompts.size()));
+}
 
+// Every prompt is a run and a file of its own, all with the same seed, so that the prompt alone tells two of
+// them apart.
+void trace_each_prompt(const TraceArguments& arguments) {
+  apply(arguments.run);
+  check(arguments);
+  StableDiffusion model = load_model(arguments.picture);
+  const std::map<std::string, int64_t> bytes = weight_bytes(model);
+  const inside::Watch watch(arguments.inside);
+  GenerateOptions options = to_generate_options(arguments.picture);
+  const size_t runs = std::max<size_t>(1, arguments.prompts.size());
+  inside::TraceManifest manifest;
+  nlohmann::ordered_json all = nlohmann::json::array();
+  for (size_t i = 0; i < runs; ++i) {
+    if (!arguments.prompts.empty()) options.prompt = arguments.prompts[i];
+    const Recording recording = record(arguments, model, bytes, options);
+    watch.check_edits();
+    const std::string out = arguments.out.empty() ? "" : numbered_path(arguments.out, i, runs);
+    const std::string npy = arguments.npy.empty() ? "" : numbered_path(arguments.npy, i, runs);
+    if (!out.empty()) write_safetensors(out, recording.tensors, recording.metadata);
+    if (arguments.manifest) manifest.add(out, recording.tensors, arguments.picture.model);
+    if (!npy.empty()) write_npy_files(npy, recording.tensors);
+    if (arguments.as == "json") {
+      all.push_back(to_json(recording.records, recording.metadata));
+      continue;
+    }
+    if (runs > 1) std::printf("%s\"%s\"\n", i > 0 ? "\n" : "", options.prompt.c_str());
+    print_table(recording.records);
+    if (!out.empty()) std::printf("%s: %zu tensors\n", out.c_str(), recording.tensors.size());
+    if (!npy.empty()) std::printf("%s/: %zu files\n", npy.c_str(), recording.tensors.size());
+  }
+  if (arguments.manifest) manifest.write();
   if (arguments.as == "json") {
-    print_json(recorder.records(), metadata);
-  } else {
-    print_table(recorder.records());
-    if (!arguments.out.empty()) std::printf("%s: %zu tensors\n", arguments.out.c_str(), tensors.size());
-    if (!arguments.npy.empty()) std::printf("%s/: %zu files\n", arguments.npy.c_str(), tensors.size());
+    const nlohmann::ordered_json& shown_runs = runs == 1 ? all.front() : all;
+    std::printf("%s\n", shown_runs.dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   }
 }
 
@@ -186,7 +216,11 @@ void add_trace_command(CLI::App& program, int&) {
   auto arguments = std::make_shared<TraceArguments>();
   CLI::App& command =
       *program.add_subcommand("trace", "Record what every layer takes and gives, as a table and as a file");
-  command.add_option("--prompt", arguments->prompt, "What to draw");
+  command
+      .add_option("--prompt", arguments->prompts,
+                  "What to draw; given several times, each becomes a file of its own: T-1.safetensors, ...")
+      ->expected(1)
+      ->take_all();
   add_picture_options(command, arguments->picture);
   std::string names;
   for (const std::string& name : inside::network_names()) names += (names.empty() ? "" : ", ") + name;
@@ -226,7 +260,7 @@ void add_trace_command(CLI::App& program, int&) {
       ->capture_default_str();
   inside::add_inside_options(command, arguments->inside);
   add_run_options(command, arguments->run);
-  command.callback([arguments] { record(*arguments); });
+  command.callback([arguments] { trace_each_prompt(*arguments); });
 }
 
 }  // namespace cutaway

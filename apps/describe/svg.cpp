@@ -195,8 +195,11 @@ void Svg::arrow_head(Point from, Point to, const std::string& css) {
 }
 
 std::string Svg::finish(double height) const {
+  // Opened by itself on a wide screen it stays of a size to read, on a phone it is as wide as the screen.
+  constexpr double widest = 1.3;
   return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(width_) + " " + number(height) +
-         "\" role=\"img\">\n<title>" + escaped(title_) + "</title>\n<desc>" + escaped(description_) +
+         "\" role=\"img\" style=\"display:block;margin:auto;max-width:" + number(widest * width_) +
+         "px\">\n<title>" + escaped(title_) + "</title>\n<desc>" + escaped(description_) +
          "</desc>\n<style>\n" + style_sheet() + "</style>\n<rect class=\"paper\"" +
          attribute("width", width_) + attribute("height", height) + " rx=\"10\"/>\n" + body_ + "</svg>\n";
 }

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "tensor/backend.h"
 #include "tensor/error.h"
@@ -206,8 +205,8 @@ void repeat_run(const StableDiffusion& model, const SafetensorsFile& trace) {
   model.generate(options);
 }
 
-void write_manifest(const std::string& trace_path, const std::vector<NamedTensor>& tensors,
-                    const std::string& model) {
+void TraceManifest::add(const std::string& trace_path, const std::vector<NamedTensor>& tensors,
+                        const std::string& model) {
   namespace fs = std::filesystem;
   const fs::path trace = fs::absolute(trace_path);
   nlohmann::ordered_json entries = nlohmann::json::object();
@@ -225,13 +224,16 @@ void write_manifest(const std::string& trace_path, const std::vector<NamedTensor
     }
     entries[named.name] = std::move(entry);
   }
-  const nlohmann::ordered_json manifest{{trace.filename().string(),
-                                         {{"kind", "recorded_run"},
-                                          {"weights", "none"},
-                                          {"params", {{"model", fs::absolute(model).string()}}},
-                                          {"tensors", entries}}}};
-  FileWriter file((trace.parent_path() / "manifest.json").string());
-  file.write(manifest.dump(1));
+  folder_ = trace.parent_path().string();
+  cases_[trace.filename().string()] = {{"kind", "recorded_run"},
+                                       {"weights", "none"},
+                                       {"params", {{"model", fs::absolute(model).string()}}},
+                                       {"tensors", entries}};
+}
+
+void TraceManifest::write() const {
+  FileWriter file(folder_ + "/manifest.json");
+  file.write(cases_.dump(1));
   file.commit();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -52,9 +53,17 @@ std::vector<std::string> recorded_edits(const Metadata& metadata);
 /// one network.
 void repeat_run(const StableDiffusion& model, const SafetensorsFile& trace);
 
-/// The manifest.json with which `cutaway verify` takes a trace as a case: kind "recorded_run", of `model`,
+/// The manifest.json with which `cutaway verify` takes traces as cases: kind "recorded_run", of `model`,
 /// each value within 2e-5 of its tensor's largest.
-void write_manifest(const std::string& trace_path, const std::vector<NamedTensor>& tensors,
-                    const std::string& model);
+class TraceManifest {
+ public:
+  void add(const std::string& trace_path, const std::vector<NamedTensor>& tensors, const std::string& model);
+  /// Beside the traces. Throws Error when it cannot be written.
+  void write() const;
+
+ private:
+  std::string folder_;
+  nlohmann::ordered_json cases_ = nlohmann::json::object();
+};
 
 }  // namespace cutaway::inside

@@ -44,6 +44,20 @@ class Trace(ProgramTest):
         data = (self.folder / "n/step_00.trace.unet.conv_in.npy").read_bytes()
         self.assertEqual(data[:6], b"\x93NUMPY")
 
+    def test_several_prompts_are_a_trace_each(self):
+        few = ("--seed", 4, "--steps", 1, "--layers", "unet.conv_in", "--layers", "unet.down_blocks.0.attentions.0")
+        result = self.run_well("trace", "--model", DEMO, "--prompt", "a cat", "--prompt", "a red car", *few, "--out",
+                               "t.safetensors", "--manifest", "--as", "json")
+        self.assertEqual([run["run"]["prompt"] for run in json.loads(result.stdout)], ["a cat", "a red car"])
+        self.assertEqual(self.files(), ["manifest.json", "t-1.safetensors", "t-2.safetensors"])
+        self.run_well("trace", "--model", DEMO, "--prompt", "a red car", *few, "--out", "alone.safetensors")
+        self.assertEqual((self.folder / "t-2.safetensors").read_bytes(), (self.folder / "alone.safetensors").read_bytes())
+        self.run_well("compare", "t-1.safetensors", "--model", DEMO)
+        self.assertIn("2 passed", self.run_well("verify", ".").stdout)
+        # The same noise enters; the first layer that sees the prompt is the first that differs.
+        result = self.run_program("compare", "t-1.safetensors", "t-2.safetensors", "--as", "json")
+        self.assertEqual(json.loads(result.stdout)["first_diverging"], "unet.down_blocks.0.attentions.0")
+
     def test_trace_is_a_reference_for_verify(self):
         model = self.copy_of_demo()
         (self.folder / "pinned").mkdir()
