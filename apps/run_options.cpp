@@ -3,6 +3,7 @@
 
 #include "apps/commands.h"
 #include "tensor/backend.h"
+#include "tensor/convolution.h"
 #include "tensor/error.h"
 
 namespace cutaway {
@@ -25,6 +26,11 @@ void add_run_options(CLI::App& command, RunOptions& options) {
       ->type_name("NAME");
   command.add_option("--isa", options.isa, "Instruction set of the fast kernels: generic, avx2 or avx512")
       ->type_name("NAME");
+  command
+      .add_option("--conv", options.convolution,
+                  "How 3 x 3 convolutions are computed: fastest (Winograd's, where it pays) or direct (five "
+                  "times more exact)")
+      ->type_name("NAME");
   command.add_option("--threads", options.threads, "How many threads to use; results do not depend on it")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
@@ -35,6 +41,9 @@ void apply(const RunOptions& options) {
   const std::string isa = options.isa.empty() ? from_environment("CUTAWAY_ISA") : options.isa;
   if (!backend.empty()) choose_backend(backend);
   if (!isa.empty()) choose_isa(isa);
+  const std::string convolution =
+      options.convolution.empty() ? from_environment("CUTAWAY_CONV") : options.convolution;
+  if (!convolution.empty()) choose_convolution(convolution);
 
   int threads = options.threads;
   if (const std::string text = from_environment("CUTAWAY_THREADS"); threads == 0 && !text.empty()) {

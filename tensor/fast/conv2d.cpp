@@ -7,9 +7,11 @@
 #include <cstring>
 #include <vector>
 
+#include "tensor/convolution.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/weights.h"
+#include "tensor/fast/winograd.h"
 
 namespace cutaway::fast {
 namespace {
@@ -81,6 +83,10 @@ void read_pixels(const float* image, const Window& w, int64_t pixel, int64_t pix
 
 Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
               const Conv2dOptions& options) {
+  const bool direct = current_convolution() == Convolution::direct;
+  if (const int64_t side = direct ? 0 : winograd_side(x.shape(), weight.shape, options); side > 0) {
+    return winograd(x, weight, bias, options.padding, side);
+  }
   const int64_t images = x.shape()[0], in = x.shape()[1], height = x.shape()[2], width = x.shape()[3];
   const int64_t out = weight.shape[0], kh = weight.shape[2], kw = weight.shape[3];
   const int64_t in_per_group = weight.shape[1], out_per_group = out / options.groups,

@@ -23,6 +23,7 @@ CUTAWAY_INLINE void tile_of(const Tile& t) {
   using S = Simd<width>;
   typename S::Vec sum[rows][vectors] = {};
   const float *a = t.a, *b = t.b;
+  const int64_t b_stride = t.b_stride != 0 ? t.b_stride : vectors * width;
   for (int r = 0; r < rows; ++r) __builtin_prefetch(t.c + r * t.c_stride, 1);
   for (int64_t k = 0; k < t.k; ++k) {
     typename S::Vec b_k[vectors];
@@ -32,7 +33,7 @@ CUTAWAY_INLINE void tile_of(const Tile& t) {
       CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) sum[r][v] += a_rk * b_k[v];
     }
     a += 1;
-    b += vectors * width;
+    b += b_stride;
   }
   CUTAWAY_UNROLL for (int r = 0; r < rows; ++r) {
     float* c = t.c + r * t.c_stride;

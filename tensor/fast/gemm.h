@@ -48,6 +48,7 @@ struct Tile {
   bool add;  // c += the sums, instead of c = the sums
   const float* row_bias = nullptr;
   const float* column_bias = nullptr;
+  int64_t b_stride = 0;  // from one row of B to the next; 0: the rows have no gaps
 };
 
 struct GemmKernel {
