@@ -5,6 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/inside/inside_options.h"
+#include "apps/memory_forecast.h"
 #include "apps/picture_options.h"
 #include "models/stable_diffusion.h"
 #include "tensor/backend.h"
@@ -177,6 +178,10 @@ void generate(const GenerateArguments& arguments) {
       std::printf("\"%s\" with %s, %s, %d steps, cfg %s, seed %llu\n", options.prompt.c_str(),
                   arguments.picture.model.c_str(), arguments.picture.sampler.c_str(), options.steps,
                   shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
+    }
+    if (p == 0 && !arguments.quiet) {
+      std::printf("%s\n", to_string(forecast(model, options)).c_str());
+      std::fflush(stdout);
     }
     const Tensor pictures = draw(model, options, arguments, watch);
     if (arguments.columns > 0) {

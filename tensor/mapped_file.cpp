@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "tensor/error.h"
+#include "tensor/residency.h"
 
 namespace cutaway {
 namespace {
@@ -42,11 +43,14 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (start == MAP_FAILED) throw Error("cannot map the file " + path + " into memory: " + reason(errno));
   mapped->bytes_ = {static_cast<const std::byte*>(start), size};
+  note_mapping(start, static_cast<int64_t>(size));
   return mapped;
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (bytes_.empty()) return;
+  forget_mapping(bytes_.data());
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 }  // namespace cutaway

@@ -28,79 +28,181 @@ namespace {
 constexpr int64_t alignment = 64;
 constexpr int64_t huge_page = 2 << 20;
 
-// Networks ask for the same few sizes again and again, so a list keyed by the exact size nearly always
-// answers.
+// Where blocks come from: fresh memory, or for a rehearsal addresses without memory behind them.
+//
+// Larger blocks are mapped each by itself, so that they go back to the operating system as soon as they are
+// given back, whatever malloc would hold.
+class Source {
+ public:
+  explicit Source(bool reserves_only) : reserves_only_(reserves_only) {}
+
+  // Null when there is no memory.
+  float* make(int64_t bytes) const {
+    if (!maps(bytes))
+      return static_cast<float*>(
+          std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(bytes)));
+    const bool in_huge_pages = !reserves_only_ && bytes >= huge_page;
+    float* const block = mapped(bytes, in_huge_pages ? huge_page : page);
+    // A first touch faults page by page: pages of 2 MiB need 512 times fewer faults. Only advice, may fail.
+    if (block != nullptr && in_huge_pages) madvise(block, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+    return block;
+  }
+
+  void give_back(float* block, int64_t bytes) const {
+    if (maps(bytes))
+      munmap(block, static_cast<size_t>(bytes));
+    else
+      std::free(block);
+  }
+
+ private:
+  static constexpr int64_t page = 4096;
+  static constexpr int64_t worth_mapping = 1 << 16;
+
+  bool maps(int64_t bytes) const { return bytes >= worth_mapping && (CUTAWAY_KEEP_BLOCKS || reserves_only_); }
+
+  static float* mapped(int64_t bytes, int64_t align) {
+    const auto size = static_cast<size_t>((bytes + page - 1) / page * page);
+    const auto spare = static_cast<size_t>(align > page ? align : 0);
+    void* const start = mmap(nullptr, size + spare, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) return nullptr;
+    if (spare == 0) return static_cast<float*>(start);
+    const size_t before = (spare - reinterpret_cast<uintptr_t>(start) % spare) % spare,
+                 after = spare - before;
+    char* const block = static_cast<char*>(start) + before;
+    if (before > 0) munmap(start, before);
+    if (after > 0) munmap(block + size, after);
+    return reinterpret_cast<float*>(block);
+  }
+
+  bool reserves_only_;
+};
+
+struct Block {
+  float* start;
+  int64_t bytes;  // at least as many as were asked for
+};
+
+// Networks ask for the same few sizes again and again, so blocks that come back are kept and given out again.
+// How many are kept is bounded by what the tensors themselves took at their peak.
 class BlockPool {
  public:
-  float* take(int64_t bytes) {
+  BlockPool() : source_(false) {}
+  // For a rehearsal: what is in use already stays in use.
+  BlockPool(const MemoryUse& use, bool frugal)
+      : source_(true), frugal_(frugal), use_{use.live_bytes, use.peak_bytes, 0}, before_(use.live_bytes) {}
+  ~BlockPool() { release(); }
+
+  Block take(int64_t bytes) {
     const std::lock_guard lock(mutex_);
-    use_.live_bytes += bytes;
-    use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
-    const auto kept = kept_.find(bytes);
-    if (kept != kept_.end()) {
-      float* block = kept->second;
+    const auto kept = kept_.lower_bound(bytes);  // the smallest that is large enough
+    if (kept != kept_.end() && kept->first <= (frugal_ ? 1 : 2) * bytes) {
+      const Block block{kept->second.start, kept->first};
       kept_.erase(kept);
-      use_.kept_bytes -= bytes;
+      use_.kept_bytes -= block.bytes;
+      now_live(block.bytes);
       return block;
     }
-    // Sizes that are not asked for again must not pile up: keep no more than is in use.
-    if (use_.kept_bytes > use_.live_bytes) release();
-    float* block = fresh(bytes);
-    if (block == nullptr) {
+    now_live(bytes);
+    const int64_t most = frugal_ ? use_.peak_bytes : std::max(always_kept, use_.peak_bytes / 4 * 5);
+    while (!kept_.empty() && use_.live_bytes + use_.kept_bytes > most) drop_oldest();
+    float* start = source_.make(bytes);
+    if (start == nullptr) {
       release();
-      block = fresh(bytes);
+      start = source_.make(bytes);
     }
-    if (block == nullptr) {
+    if (start == nullptr) {
       use_.live_bytes -= bytes;
       throw Error("not enough memory: a tensor of " + std::to_string(bytes >> 20) +
                   " MiB could not be made; try a smaller picture or a smaller batch");
     }
-    return block;
+    note_peak();
+    return {start, bytes};
   }
 
-  void give_back(float* block, int64_t bytes) {
+  void give_back(const Block& block) {
     const std::lock_guard lock(mutex_);
-    use_.live_bytes -= bytes;
+    use_.live_bytes -= block.bytes;
     if (CUTAWAY_KEEP_BLOCKS) {
-      kept_.emplace(bytes, block);
-      use_.kept_bytes += bytes;
+      kept_.emplace(block.bytes, Kept{block.start, ++clock_});
+      use_.kept_bytes += block.bytes;
     } else {
-      std::free(block);
+      source_.give_back(block.start, block.bytes);
     }
   }
 
-  void release() {
-    for (const auto& [bytes, block] : kept_) std::free(block);
-    kept_.clear();
-    use_.kept_bytes = 0;
+  void release_kept() {
+    const std::lock_guard lock(mutex_);
+    release();
+  }
+
+  // Memory that is resident beside the blocks, for the peak of a rehearsal.
+  void beside(int64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    beside_ = bytes;
+    note_peak();
   }
 
   MemoryUse use() {
     const std::lock_guard lock(mutex_);
     return use_;
   }
-
-  std::mutex mutex_;
+  bool frugal() const { return frugal_; }
+  void set_frugal(bool frugal) { frugal_ = frugal; }
+  const RehearsedMemory& rehearsed() const { return rehearsed_; }
 
  private:
-  static float* fresh(int64_t bytes) {
-    const bool large = bytes >= huge_page;
-    const auto align = static_cast<size_t>(large ? huge_page : alignment);
-    void* block = std::aligned_alloc(align, (static_cast<size_t>(bytes) + align - 1) / align * align);
-    // A first touch faults page by page: pages of 2 MiB need 512 times fewer faults. Only advice, may fail.
-    if (block != nullptr && large) madvise(block, static_cast<size_t>(bytes), MADV_HUGEPAGE);
-    return static_cast<float*>(block);
+  struct Kept {
+    float* start;
+    int64_t since;
+  };
+  static constexpr int64_t always_kept = 32 << 20;
+
+  void now_live(int64_t bytes) {
+    use_.live_bytes += bytes;
+    use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
   }
 
-  std::multimap<int64_t, float*> kept_;
+  void drop_oldest() {
+    const auto oldest = std::min_element(kept_.begin(), kept_.end(), [](const auto& a, const auto& b) {
+      return a.second.since < b.second.since;
+    });
+    source_.give_back(oldest->second.start, oldest->first);
+    use_.kept_bytes -= oldest->first;
+    kept_.erase(oldest);
+  }
+
+  void release() {
+    for (const auto& [bytes, block] : kept_) source_.give_back(block.start, bytes);
+    kept_.clear();
+    use_.kept_bytes = 0;
+  }
+
+  void note_peak() {
+    const int64_t tensors = use_.live_bytes + use_.kept_bytes - before_;
+    if (tensors + beside_ > rehearsed_.peak_bytes) rehearsed_ = {tensors + beside_, tensors, beside_};
+  }
+
+  std::mutex mutex_;
+  const Source source_;
+  bool frugal_ = false;
+  std::multimap<int64_t, Kept> kept_;  // by size
+  int64_t clock_ = 0;
   MemoryUse use_;
+  int64_t before_ = 0;
+  int64_t beside_ = 0;
+  RehearsedMemory rehearsed_;
 };
 
-BlockPool& pool() {
-  static BlockPool* const the_pool =
-      new BlockPool;  // never destroyed: tensors in static variables may outlive it
+// Tensors in static variables may outlive a pool's variable, and those of a rehearsal the rehearsal: each
+// block owns its pool.
+std::shared_ptr<BlockPool> pool() {
+  static auto* const the_pool = new std::shared_ptr<BlockPool>(std::make_shared<BlockPool>());
   return *the_pool;
 }
+
+thread_local std::shared_ptr<BlockPool> rehearsed_pool;
 
 }  // namespace
 
@@ -111,14 +213,30 @@ std::shared_ptr<float> allocate_floats(int64_t count) {
     throw Error("a tensor of " + std::to_string(count) + " numbers is too large for this machine");
   }
   bytes = (bytes + alignment - 1) / alignment * alignment;
-  return {pool().take(bytes), [bytes](float* block) { pool().give_back(block, bytes); }};
+  const std::shared_ptr<BlockPool> from = rehearsed_pool ? rehearsed_pool : pool();
+  const Block block = from->take(bytes);
+  return {block.start, [from, block](float*) { from->give_back(block); }};
 }
 
-MemoryUse memory_use() { return pool().use(); }
+MemoryUse memory_use() { return pool()->use(); }
 
-void release_kept_memory() {
-  const std::lock_guard lock(pool().mutex_);
-  pool().release();
+void release_kept_memory() { pool()->release_kept(); }
+
+void keep_memory_frugally(bool frugally) { pool()->set_frugal(frugally); }
+
+void begin_rehearsed_memory() {
+  if (rehearsed_pool) throw Error("a rehearsal is already on");
+  rehearsed_pool = std::make_shared<BlockPool>(pool()->use(), pool()->frugal());
 }
+
+RehearsedMemory end_rehearsed_memory() {
+  const RehearsedMemory memory = rehearsed_pool->rehearsed();
+  rehearsed_pool.reset();
+  return memory;
+}
+
+bool memory_is_rehearsed() { return rehearsed_pool != nullptr; }
+
+void memory_beside_tensors(int64_t bytes) { rehearsed_pool->beside(bytes); }
 
 }  // namespace cutaway

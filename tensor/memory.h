@@ -1,5 +1,5 @@
 // Memory for tensors: blocks are kept and used again, since the first touch of fresh memory costs more than
-// most operations.   Doc: docs/performance.md
+// most operations.   Doc: docs/memory.md
 #pragma once
 
 #include <cstdint>
@@ -20,5 +20,26 @@ MemoryUse memory_use();
 
 /// Gives the free list back to the operating system.
 void release_kept_memory();
+
+/// A frugal free list goes back before any fresh block is made, so that tensors and free list together never
+/// take more than the tensors alone at their peak. Costs some time: fresh memory is slow.
+void keep_memory_frugally(bool frugally);
+
+// ---- For rehearsals (tensor/rehearsal.h)
+
+/// What a rehearsal's memory came to.
+struct RehearsedMemory {
+  int64_t peak_bytes = 0;         // the most at once of all below together
+  int64_t peak_tensor_bytes = 0;  // at that time: tensors and free list
+  int64_t peak_other_bytes = 0;   // at that time: what was told by memory_beside_tensors
+};
+
+/// From here to end_rehearsed_memory, on this thread, allocate_floats only reserves addresses: nothing
+/// becomes resident until it is touched. The free list behaves as it would in earnest.
+void begin_rehearsed_memory();
+RehearsedMemory end_rehearsed_memory();
+bool memory_is_rehearsed();
+/// In a rehearsal: so many bytes are resident beside the tensors from now on.
+void memory_beside_tensors(int64_t bytes);
 
 }  // namespace cutaway

@@ -1,6 +1,7 @@
 // Checks shapes, then runs the chosen version. No computing here.
 #include "tensor/ops.h"
 
+#include <set>
 #include <type_traits>
 
 #include "tensor/backend.h"
@@ -8,6 +9,7 @@
 #include "tensor/error.h"
 #include "tensor/fast/ops.h"
 #include "tensor/ref/ops.h"
+#include "tensor/rehearsal.h"
 #include "tensor/shadow.h"
 #include "tensor/trace.h"
 
@@ -33,11 +35,15 @@ void need_rank(const char* operation, const char* name, const Tensor& x, int ran
   }
 }
 
-void need_loaded(const char* operation, const char* name, const Weight& weight) {
+// In a rehearsal this is also where a weight's pages are counted.
+enum class Reads { all, some };
+
+void need_loaded(const char* operation, const char* name, const Weight& weight, Reads reads = Reads::all) {
   if (!weight.loaded()) {
     refuse(operation, std::string(name) + " " + to_string(weight.shape) +
                           " has not been loaded; call load_weights before the layer is run");
   }
+  if (rehearsing() && reads == Reads::all) rehearsal::weight_used(weight);
 }
 
 void need_shape(const char* operation, const char* name, const Weight& weight, const Shape& needed) {
@@ -75,7 +81,41 @@ int axis_from_front(const char* operation, const Tensor& x, int axis) {
 
 // Two operations, a multiplication and an addition, for each term of each sum.
 void count_products(int64_t sums, int64_t terms) {
+  if (rehearsing()) return;  // nothing is done
   trace::count_flops(2 * static_cast<double>(sums) * static_cast<double>(terms));
+}
+
+// ---- Rehearsals. Every version then runs as `fast` does, without computing. This is what the others hold
+// beside that.
+
+struct Held {
+  std::vector<Tensor> tensors;
+
+  // A weight as float32, where the file has it otherwise.
+  void converted(const Weight& weight) {
+    if (weight.dtype != DType::f32) tensors.emplace_back(weight.shape);
+  }
+  void converted(const std::optional<Weight>& weight) {
+    if (weight) converted(*weight);
+  }
+  template <class Other>
+  void converted(const Other&) {}
+};
+
+// The plain loops make the table of an attention twice, as scores and as weights; Eigen for one head.
+std::vector<Tensor> rehearsed_tables(const Tensor& q, const Tensor& k) {
+  const Backend backend = current_backend();
+  if (!rehearsing() || backend == Backend::fast) return {};
+  const Shape& qs = q.shape();
+  const bool one_head = backend == Backend::eigen;
+  const Shape table{one_head ? 1 : qs[0], one_head ? 1 : qs[1], qs[2], k.shape()[2]};
+  return {Tensor(table), Tensor(table)};
+}
+
+// Eigen's convolution makes the whole matrix of pixels under taps.
+std::vector<Tensor> rehearsed_columns(int64_t taps, int64_t pixels) {
+  if (!rehearsing() || current_backend() != Backend::eigen) return {};
+  return {Tensor(Shape{taps, pixels})};
 }
 
 template <class... Parameters>
@@ -88,7 +128,12 @@ Tensor run(const char* name, Version<Parameters...> ref, Version<Parameters...> 
            const std::type_identity_t<Parameters>&... arguments) {
   const Backend backend = current_backend();
   Tensor y;
-  if (backend == Backend::fast) {
+  if (rehearsing()) {
+    Held held;
+    if (backend != Backend::fast) (held.converted(arguments), ...);
+    y = fast(arguments...);
+    if (backend == Backend::shadow) held.tensors.emplace_back(y.shape());  // the plain loops' result
+  } else if (backend == Backend::fast) {
     y = fast(arguments...);
   } else if (backend == Backend::shadow) {
     y = fast(arguments...);
@@ -170,6 +215,7 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
   const int64_t pixels = extent(x.shape()[2] + p.top + p.bottom, weight.shape[2]) *
                          extent(x.shape()[3] + p.left + p.right, weight.shape[3]);
   count_products(x.shape()[0] * out * pixels, weight.shape.count() / out);
+  const std::vector<Tensor> columns = rehearsed_columns(weight.shape.count() / out, pixels);
   return run(name, ref::conv2d, fast::conv2d, eigen::conv2d, x, weight, bias, options);
 }
 
@@ -236,6 +282,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   }
   if (trace::wants("probs")) trace::inner_value("probs", attention_probs(q, k, options));
   count_products(2 * q.count(), k.shape()[2]);  // q k^T, and its softmax times v
+  const std::vector<Tensor> tables = rehearsed_tables(q, k);
   return run(name, ref::attention, fast::attention, eigen::attention, q, k, v, options);
 }
 
@@ -460,7 +507,7 @@ Tensor merge_heads(const Tensor& x) {
 
 Tensor embedding(const TokenIds& ids, const Weight& weight) {
   const char* name = "embedding";
-  need_loaded(name, "weight", weight);
+  need_loaded(name, "weight", weight, Reads::some);
   if (weight.shape.rank() != 2) refuse(name, is("weight", weight.shape) + ", but must be [vocabulary, C]");
   if (ids.batch < 1 || ids.length < 1 || ids.batch * ids.length != static_cast<int64_t>(ids.ids.size())) {
     refuse(name, "there are " + std::to_string(ids.ids.size()) + " ids, but [" + std::to_string(ids.batch) +
@@ -472,6 +519,8 @@ Tensor embedding(const TokenIds& ids, const Weight& weight) {
                        std::to_string(weight.shape[0]) + "; do the tokenizer and the model belong together?");
     }
   }
+  if (rehearsing())
+    rehearsal::rows_used(weight, static_cast<int64_t>(std::set(ids.ids.begin(), ids.ids.end()).size()));
   return run(name, ref::embedding, fast::embedding, nullptr, ids, weight);
 }
 

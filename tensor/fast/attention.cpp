@@ -247,6 +247,7 @@ void on_blocks(const TiledAttention& attention, int64_t products, const Work& wo
   const int threads = products > products_worth_a_team ? omp_get_max_threads() : 1;
   const int64_t floats = attention.scratch_floats(), blocks = attention.blocks();
   const std::shared_ptr<float> scratch = allocate_floats(threads * floats);
+  if (rehearsing()) return;
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
   for (int64_t block = 0; block < blocks; ++block) {
     work(block, scratch.get() + omp_get_thread_num() * floats);

@@ -4,12 +4,14 @@
 
 #include "tensor/fast/ops.h"
 #include "tensor/fast/weights.h"
+#include "tensor/rehearsal.h"
 
 namespace cutaway::fast {
 
 Tensor embedding(const TokenIds& ids, const Weight& weight) {
   const int64_t channels = weight.shape[1];
   Tensor result({ids.batch, ids.length, channels});
+  if (rehearsing()) return result;
   float* y = result.mutable_data();
   for (const int64_t id : ids.ids) {
     read_weight(weight, id * channels, channels, y);

@@ -14,6 +14,7 @@
 
 #include "tensor/fast/simd.h"
 #include "tensor/memory.h"
+#include "tensor/rehearsal.h"
 
 namespace cutaway::fast {
 namespace {
@@ -247,6 +248,7 @@ void multiply(const Product& product) {
                           static_cast<double>(product.k) * static_cast<double>(product.items);
   const int threads = products > products_worth_a_team ? omp_get_max_threads() : 1;
   const Multiplication multiplication(product, threads);
+  if (rehearsing()) return;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   multiplication.run();
 }

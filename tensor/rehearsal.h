@@ -1,0 +1,45 @@
+// Rehearsal: a run that does everything but compute, to learn how much memory it takes.   Doc:
+// docs/memory.md
+#pragma once
+
+#include <cstdint>
+
+#include "tensor/memory.h"
+#include "tensor/weight.h"
+
+namespace cutaway {
+
+/// While one of these lives, on this thread, operations check their shapes and ask for all the memory that
+/// they need, but compute nothing. The memory is only reserved and never touched, so a rehearsal of a
+/// full-size network takes milliseconds and next to no memory. What the tensors hold is undefined.
+///
+/// Counted are the tensors, the scratch memory of the kernels, the free list, and the pages of weights that
+/// lie in mapped files. Weights elsewhere are in memory already.
+class Rehearsal {
+ public:
+  /// Throws Error inside another rehearsal.
+  Rehearsal();
+  ~Rehearsal();
+  Rehearsal(const Rehearsal&) = delete;
+  Rehearsal& operator=(const Rehearsal&) = delete;
+
+  /// Ends it.
+  RehearsedMemory finish();
+
+ private:
+  bool finished_ = false;
+};
+
+/// For kernels: skip the computing now?
+inline bool rehearsing() { return memory_is_rehearsed(); }
+
+namespace rehearsal {
+/// For operations: a weight is read, so its pages of the file become resident.
+void weight_used(const Weight& weight);
+/// So many different rows of a table are read.
+void rows_used(const Weight& table, int64_t rows);
+/// The pages of this weight are no longer resident.
+void weight_let_go(const Weight& weight);
+}  // namespace rehearsal
+
+}  // namespace cutaway
