@@ -1,12 +1,16 @@
 // The program `cutaway`: one subcommand for each thing to do.   Doc: docs/commands.md
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
+#include <iostream>
 #include <new>
 #include <string>
+#include <system_error>
 
 #include "apps/commands.h"
 #include "apps/shadow_report.h"
@@ -133,13 +137,31 @@ void spin_briefly(char** argv) {
 #endif
 }
 
+// Where one of the three standard files is closed, the next file that is opened takes its number, and what is
+// printed would land in it. A closed standard output stays one that cannot be written to.
+void fill_standard_files() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+// What was printed may still wait to be written, and the disk that it goes to may be full.
+void finish_output() {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return;
+  throw Error("cannot write to the standard output: " + std::generic_category().message(errno));
+}
+
 }  // namespace
 }  // namespace cutaway
 
 int main(int argc, char** argv) {
+  cutaway::fill_standard_files();
   cutaway::spin_briefly(argv);
   try {
-    return cutaway::run(argc, argv);
+    const int exit_code = cutaway::run(argc, argv);
+    cutaway::finish_output();
+    return exit_code;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "cutaway: not enough memory; try a smaller picture or a smaller batch\n");
   } catch (const std::exception& error) {

@@ -168,9 +168,9 @@ json given_sizes(const TensorSet& tensors) {
   }
   const auto entry = tensors.metadata().find("cutaway.config");
   if (entry == tensors.metadata().end()) return json::object();
-  json given = entry->second.size() < (1 << 20) ? json::parse(entry->second, nullptr, false) : json();
-  if (!given.is_object())
-    throw Error(tensors.path() + ": the entry cutaway.config of its metadata is no JSON object");
+  const std::string what = tensors.path() + ": the entry cutaway.config of its metadata";
+  json given = parse_json(what, entry->second);
+  if (!given.is_object()) throw Error(what + " is no JSON object");
   return given;
 }
 

@@ -4,10 +4,13 @@
 #include <charconv>
 #include <optional>
 
+#include "tensor/error.h"
+
 namespace cutaway {
 namespace {
 
 constexpr float round_bracket = 1.1F, square_bracket = 1 / 1.1F;
+constexpr size_t deepest = 1000;        // brackets within each other: all of them change what is inside
 constexpr int64_t furthest_comma = 20;  // tokens back from the end of a full chunk
 
 // Takes a prompt apart letter by letter.
@@ -31,6 +34,11 @@ class WeightParser {
       at_ += 2;
       return;
     }
+    if ((c == '(' || c == '[') && round_.size() + square_.size() == deepest) {
+      throw Error("the prompt has more than " + std::to_string(deepest) + " brackets within each other");
+    }
+    const bool joined = joins_;
+    joins_ = false;
     if (c == '(') {
       round_.push_back(pieces_.size());
     } else if (c == '[') {
@@ -42,6 +50,7 @@ class WeightParser {
     } else if (c == ':' && !round_.empty() && close_with_number()) {
       return;
     } else {
+      joins_ = joined;
       add_plain();
       return;
     }
@@ -50,15 +59,14 @@ class WeightParser {
 
   // ":1.3)" ends a round bracket with a weight of its own.
   bool close_with_number() {
-    const size_t end = prompt_.find(')', at_);
-    if (end == std::string::npos) return false;
     const char* begin = prompt_.data() + at_ + 1;
-    if (*begin == '+') ++begin;
+    const char* end = prompt_.data() + prompt_.size();
+    if (begin != end && *begin == '+') ++begin;
     float weight = 0;
-    const auto [stop, error] = std::from_chars(begin, prompt_.data() + end, weight, std::chars_format::fixed);
-    if (error != std::errc() || stop != prompt_.data() + end) return false;
+    const auto [stop, error] = std::from_chars(begin, end, weight, std::chars_format::fixed);
+    if (error != std::errc() || stop == end || *stop != ')') return false;
     close(round_, weight);
-    at_ = end + 1;
+    at_ = static_cast<size_t>(stop - prompt_.data()) + 1;
     return true;
   }
 
@@ -71,7 +79,14 @@ class WeightParser {
     for (size_t i = begin; i < pieces_.size(); ++i) pieces_[i].weight *= weight;
   }
 
-  void add(const std::string& text) { pieces_.push_back({.text = text}); }
+  void add(const std::string& text) {
+    if (joins_) {
+      pieces_.back().text += text;
+    } else {
+      pieces_.push_back({.text = text});
+    }
+    joins_ = true;
+  }
 
   // Up to the next letter that may mean something; the word BREAK, alone, ends a chunk.
   void add_plain() {
@@ -81,20 +96,22 @@ class WeightParser {
     const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
     const auto is_space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
     constexpr size_t length = 5;  // of BREAK
+    size_t begin = 0;
     for (size_t from = 0;;) {
       const size_t found = text.find("BREAK", from);
       if (found == std::string::npos) break;
       from = found + length;
-      if ((found > 0 && is_word(text[found - 1])) || (from < text.size() && is_word(text[from]))) continue;
+      if ((found > begin && is_word(text[found - 1])) || (from < text.size() && is_word(text[from])))
+        continue;
       size_t before = found, behind = from;
-      while (before > 0 && is_space(text[before - 1])) --before;
+      while (before > begin && is_space(text[before - 1])) --before;
       while (behind < text.size() && is_space(text[behind])) ++behind;
-      if (before > 0) add(text.substr(0, before));
+      if (before > begin) add(text.substr(begin, before - begin));
       pieces_.push_back({.text = "BREAK", .is_break = true});
-      text.erase(0, behind);
-      from = 0;
+      joins_ = false;
+      begin = from = behind;
     }
-    if (!text.empty()) add(text);
+    if (begin < text.size()) add(text.substr(begin));
   }
 
   std::vector<WeightedText> merged() const {
@@ -114,6 +131,7 @@ class WeightParser {
 
   const std::string& prompt_;
   size_t at_ = 0;
+  bool joins_ = false;  // no bracket and no BREAK since the last piece
   std::vector<WeightedText> pieces_;
   std::vector<size_t> round_, square_;  // where each open bracket's pieces begin
 };

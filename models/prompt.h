@@ -20,6 +20,7 @@ struct WeightedText {
 
 /// The rule of AUTOMATIC1111's webui: (word) is 1.1 times as much, [word] 1 / 1.1, (word:1.3) 1.3; nested
 /// brackets multiply, \( \) \[ \] are the letters, a bracket that is never closed reaches to the end.
+/// Throws Error when more than 1000 brackets stand within each other.
 std::vector<WeightedText> parse_weights(const std::string& prompt);
 
 /// As many tokens as the text encoder takes at once: start, tokens, end, padding.

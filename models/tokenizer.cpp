@@ -20,8 +20,8 @@ using nlohmann::json;
 constexpr char start_token[] = "<|startoftext|>";
 constexpr char end_token[] = "<|endoftext|>";
 constexpr char end_of_word[] = "</w>";
-constexpr size_t largest_vocabulary = 1 << 20;
-constexpr size_t largest_merges_file = 32 << 20;
+constexpr size_t largest_vocabulary = 1 << 17;
+constexpr size_t largest_merges_file = 8 << 20;
 constexpr int64_t longest_context = 1 << 16;
 constexpr char get_both[] = "; copy vocab.json and merges.txt again, both from the same model";
 

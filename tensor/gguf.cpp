@@ -27,7 +27,8 @@ constexpr Layout layouts[] = {
 };
 
 constexpr uint32_t text_type = 8, array_type = 9;
-constexpr uint64_t most_pairs = 100'000, longest_key = 65535, longest_kept_text = 1024;
+constexpr uint64_t most_pairs = 100'000, longest_key = 65535, longest_kept_text = 1024,
+                   most_kept_text = 8 << 20;
 constexpr int deepest_array = 4;
 
 class Header {
@@ -61,7 +62,9 @@ class Header {
   }
 
   void read_pair(std::map<std::string, std::string>& metadata) {
-    const std::string key(text("a key", longest_key));
+    const std::string_view view = text("a key", longest_key);
+    const std::string key(view);
+    if (!keys_.insert(view).second) reader_.fail("it has the key " + in_quotes(key) + " twice");
     const auto type = reader_.number<uint32_t>("a key's type");
     if (key == "general.alignment") {
       if (type != 4) reader_.fail("its general.alignment is no 32-bit number");
@@ -71,7 +74,8 @@ class Header {
       }
     } else if (type == text_type) {
       const std::string_view value = text("a text", reader_.left());
-      if (value.size() <= longest_kept_text) metadata[key] = value;
+      kept_text_ += key.size() + value.size();
+      if (value.size() <= longest_kept_text && kept_text_ <= most_kept_text) metadata[key] = value;
     } else {
       skip(type, 0);
     }
@@ -173,8 +177,9 @@ class Header {
 
   std::span<const std::byte> file_;
   ByteReader reader_;
-  uint64_t alignment_ = 32;
+  uint64_t alignment_ = 32, kept_text_ = 0;
   std::vector<uint64_t> offsets_, sizes_;
+  std::set<std::string_view> keys_;
 };
 
 }  // namespace
@@ -182,8 +187,16 @@ class Header {
 GgufFile GgufFile::open(const std::string& path) {
   GgufFile file;
   file.map_ = MappedFile::open(path);
-  Header(path, file.map_->bytes()).read(file.tensors_, file.metadata_);
+  GgufHeader header = read_gguf_header(path, file.map_->bytes());
+  file.tensors_ = std::move(header.tensors);
+  file.metadata_ = std::move(header.metadata);
   return file;
+}
+
+GgufHeader read_gguf_header(const std::string& path, std::span<const std::byte> file) {
+  GgufHeader header;
+  Header(path, file).read(header.tensors, header.metadata);
+  return header;
 }
 
 Tensor q8_0_to_f32(const StoredTensor& stored) {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,14 @@ class GgufFile {
   std::vector<StoredTensor> tensors_;
   std::map<std::string, std::string> metadata_;
 };
+
+struct GgufHeader {
+  std::vector<StoredTensor> tensors;
+  std::map<std::string, std::string> metadata;
+};
+
+/// The header of a whole file in memory; `path` is for messages. Throws Error as GgufFile::open does.
+GgufHeader read_gguf_header(const std::string& path, std::span<const std::byte> file);
 
 /// The numbers of a Q8_0 tensor: blocks of 32 signed bytes behind an f16 that they are multiplied by.
 Tensor q8_0_to_f32(const StoredTensor& stored);

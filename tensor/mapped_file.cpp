@@ -11,8 +11,31 @@
 #include "tensor/error.h"
 #include "tensor/residency.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define CUTAWAY_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CUTAWAY_ADDRESS_SANITIZER
+#endif
+#endif
+#ifdef CUTAWAY_ADDRESS_SANITIZER
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace cutaway {
 namespace {
+
+// The system fills the file's last page up with zeros, so that a read beyond the end goes unseen. The address
+// sanitizer is told that nothing of ours is there.
+void guard_end([[maybe_unused]] std::span<const std::byte> file, [[maybe_unused]] bool guarded) {
+#ifdef CUTAWAY_ADDRESS_SANITIZER
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t rest = (page - file.size() % page) % page;
+  const std::byte* end = file.data() + file.size();
+  if (guarded) __asan_poison_memory_region(end, rest);
+  if (!guarded) __asan_unpoison_memory_region(end, rest);
+#endif
+}
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
@@ -44,12 +67,14 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   if (start == MAP_FAILED) throw Error("cannot map the file " + path + " into memory: " + reason(errno));
   mapped->bytes_ = {static_cast<const std::byte*>(start), size};
   note_mapping(start, static_cast<int64_t>(size));
+  guard_end(mapped->bytes_, true);
   return mapped;
 }
 
 MappedFile::~MappedFile() {
   if (bytes_.empty()) return;
   forget_mapping(bytes_.data());
+  guard_end(bytes_, false);
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 

@@ -70,6 +70,10 @@ class Decoder {
     check(result);
     width = header.width;
     height = header.height;
+    if (width > longest_png_side || height > longest_png_side) {
+      refuse(path_, "it is " + std::to_string(width) + " x " + std::to_string(height) +
+                        " pixels, and sides are read up to " + std::to_string(longest_png_side));
+    }
     if (width * height > most_png_pixels) {
       refuse(path_, "it is " + std::to_string(width) + " x " + std::to_string(height) +
                         " pixels, more than the " + std::to_string(most_png_pixels) + " that are read");
@@ -141,13 +145,17 @@ class Decoder {
 
 PngPicture read_png(const std::string& path) {
   const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
+  return read_png(path, file->bytes());
+}
+
+PngPicture read_png(const std::string& path, Bytes file) {
   // Once for nothing, into one row: a file of some bytes may claim a picture of hundreds of megabytes, and
   // only a file that holds all of it gets the memory.
-  Decoder rehearsal(path, file->bytes());
+  Decoder rehearsal(path, file);
   std::vector<unsigned char> row(static_cast<size_t>(rehearsal.width) * 4);
   rehearsal.each_row([&](int64_t) { return row.data(); });
 
-  Decoder decoder(path, file->bytes());
+  Decoder decoder(path, file);
   PngPicture picture{.width = decoder.width, .height = decoder.height, .rgba = {}, .texts = {}};
   picture.rgba.resize(static_cast<size_t>(picture.width * picture.height) * 4);
   decoder.each_row([&](int64_t y) { return picture.rgba.data() + y * picture.width * 4; });

@@ -1,7 +1,9 @@
 // .png files read, by libspng, within limits.   Doc: docs/workflows.md#png-files
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,9 +19,10 @@ struct PngPicture {
   std::vector<PngText> texts;       // as UTF-8, in the file's order
 };
 
-/// The most that is read: a picture of so many pixels (8192 x 8192), and so many bytes of one text chunk and
-/// of all together, unpacked.
+/// The most that is read: a picture of so many pixels (8192 x 8192), its sides so long, and so many bytes of
+/// one text chunk and of all together, unpacked.
 constexpr int64_t most_png_pixels = int64_t{1} << 26;
+constexpr int64_t longest_png_side = 1 << 15;
 constexpr int64_t most_png_text = int64_t{1} << 22;
 constexpr int64_t most_png_texts = int64_t{1} << 24;
 
@@ -29,5 +32,7 @@ constexpr int64_t most_png_texts = int64_t{1} << 24;
 /// included), or is beyond the limits. A damaged file costs no memory for its pixels, whatever size it
 /// claims.
 PngPicture read_png(const std::string& path);
+/// The same for a whole file in memory; `path` is for messages.
+PngPicture read_png(const std::string& path, std::span<const std::byte> file);
 
 }  // namespace cutaway

@@ -30,6 +30,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
   SafetensorsHeader take() { return std::move(header_); }
 
   bool key(std::string& name) override {
+    count_text(name);
     switch (place_) {
       case Place::root:
         return begin_entry(name);
@@ -72,6 +73,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
   }
 
   bool string(std::string& text) override {
+    count_text(text);
     if (place_ == Place::metadata) {
       header_.metadata[metadata_key_] = std::move(text);
     } else if (place_ == Place::tensor && field_ == Field::dtype) {
@@ -120,6 +122,13 @@ class HeaderReader : public nlohmann::json_sax<json> {
   enum class Field { dtype, shape, offsets };
 
   [[noreturn]] void fail(const std::string& what) const { throw Error(start_of_sentence(path_) + what); }
+
+  void count_text(const std::string& text) {
+    text_ += text.size();
+    if (text_ > limits::text) {
+      fail("its names and metadata have more than " + std::to_string(limits::text) + " bytes");
+    }
+  }
 
   std::string entry_text() const { return "the tensor " + in_quotes(entry_); }
 
@@ -230,6 +239,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
   SafetensorsHeader header_;
   Place place_ = Place::file;
   bool has_metadata_ = false;
+  size_t text_ = 0;
   std::string metadata_key_;
   // The tensor that is being read:
   std::string entry_;

@@ -18,10 +18,11 @@ namespace cutaway {
 namespace safetensors_limits {
 constexpr uint64_t header = 100'000'000;
 constexpr size_t name = 4096;
-constexpr size_t tensors = 100'000;
+constexpr size_t tensors = 50'000;
 constexpr size_t extents = 32;
 constexpr size_t metadata = 10'000;  // pairs of text
-constexpr size_t piece = 16 << 20;   // of one string, number or run of white space
+constexpr size_t piece = 4 << 20;    // of one string, number or run of white space
+constexpr size_t text = 16 << 20;    // of all names and metadata together
 }  // namespace safetensors_limits
 
 struct SafetensorsHeader {

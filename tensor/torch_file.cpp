@@ -20,6 +20,8 @@ using Kind = PickleValue::Kind;
 // The bytes of the storage with this key.
 using Storages = std::function<Bytes(const std::string& key)>;
 
+constexpr int deepest_dict = 8;
+
 int64_t bytes_of(std::string_view dtype) { return safetensors_bits(dtype) / 8; }
 
 // Walks the dicts of a pickle and lists the tensors in them.
@@ -38,19 +40,22 @@ class Collector {
   }
 
  private:
-  static constexpr int deepest = 8;
-
   void add(const PickleValue& dict, const std::string& front, int depth) {
-    if (depth > deepest) throw Error(what_ + "its dicts are nested deeper than " + std::to_string(deepest));
+    if (depth > deepest_dict)
+      throw Error(what_ + "its dicts are nested deeper than " + std::to_string(deepest_dict));
     for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
       const PickleValue &key = *dict.items[i], &value = *dict.items[i + 1];
+      // A dict may stand in many places, and each time all of it is looked through.
+      if (++items_ > pickle_limits::instructions) throw Error(what_ + "its dicts hold too many items in all");
       if (value.kind != Kind::dict && value.kind != Kind::tensor) continue;  // notes, such as the step
-      if (++visited_ > pickle_limits::values) throw Error(what_ + "it holds too many dicts and tensors");
+      if (++visited_ > pickle_limits::tensors) throw Error(what_ + "it holds too many dicts and tensors");
       if (key.kind != Kind::text && key.kind != Kind::integer) continue;
       const std::string name =
           front + (key.kind == Kind::text ? std::string(key.text) : std::to_string(key.integer));
       if (name.size() > safetensors_limits::name)
         throw Error(what_ + "a name is too long: " + in_quotes(name));
+      name_bytes_ += name.size();
+      if (name_bytes_ > pickle_limits::name_bytes) throw Error(what_ + "its names are too long in all");
       if (value.kind == Kind::dict) {
         add(value, name + ".", depth + 1);
       } else {
@@ -125,7 +130,33 @@ class Collector {
   const Storages& storages_;
   std::vector<StoredTensor> tensors_;
   std::set<std::string> names_;
-  size_t visited_ = 0;
+  size_t items_ = 0, visited_ = 0, name_bytes_ = 0;
+};
+
+// The bytes that one number takes in each storage, by its key. That stands in the pickle, where a tensor uses
+// the storage; a dict that occurs many times is looked into once.
+class StorageWidths {
+ public:
+  explicit StorageWidths(const PickleValue& root) { look_into(root, 0); }
+
+  /// 0 when no tensor uses the storage.
+  int64_t of(std::string_view key) const {
+    const auto found = widths_.find(key);
+    return found == widths_.end() ? 0 : found->second;
+  }
+
+ private:
+  void look_into(const PickleValue& value, int depth) {
+    if (value.kind == Kind::tensor) {
+      const PickleValue& storage = *value.items[0];
+      widths_[storage.items[1]->text] = bytes_of(dtype_of_storage(storage.items[0]->text));
+    } else if (value.kind == Kind::dict && depth <= deepest_dict && seen_.insert(&value).second) {
+      for (const PickleValue* item : value.items) look_into(*item, depth + 1);
+    }
+  }
+
+  std::unordered_map<std::string_view, int64_t> widths_;
+  std::set<const PickleValue*> seen_;
 };
 
 // ---- The two layouts
@@ -166,41 +197,30 @@ std::vector<StoredTensor> tensors_of_row(const std::string& path, Bytes file) {
   // The pickles stand first and are small; the storages after them may be of any size.
   ByteReader reader(file, what);
   static constexpr std::string_view magic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
-  const Pickle first(reader);
-  if (first.root().kind != Kind::big_integer || first.root().text != magic) {
+  if (const Pickle first(reader); first.root().kind != Kind::big_integer || first.root().text != magic) {
     reader.fail("it is a pickle, but not one that PyTorch wrote");
   }
-  const Pickle version(reader);
-  if (version.root().kind != Kind::integer || version.root().integer != 1001)
+  if (const Pickle version(reader); version.root().kind != Kind::integer || version.root().integer != 1001)
     reader.fail("its version is not 1001");
-  const Pickle machine(reader);
-  const PickleValue* little = machine.root().at("little_endian");
-  if (little != nullptr && little->integer == 0)
-    reader.fail("it holds big-endian numbers, which are not read");
+  {
+    const Pickle machine(reader);
+    const PickleValue* little = machine.root().at("little_endian");
+    if (little != nullptr && little->integer == 0)
+      reader.fail("it holds big-endian numbers, which are not read");
+  }
   const Pickle tensors(reader), keys(reader);
   if (keys.root().kind != Kind::list) reader.fail("it has no list of storages");
 
-  // How long a storage is, is known from its dtype, which stands where it is used.
-  std::unordered_map<std::string, int64_t> widths;
-  const std::function<void(const PickleValue&, int)> find_widths = [&](const PickleValue& value, int depth) {
-    if (value.kind == Kind::tensor) {
-      const PickleValue& storage = *value.items[0];
-      widths[std::string(storage.items[1]->text)] = bytes_of(dtype_of_storage(storage.items[0]->text));
-    } else if (value.kind == Kind::dict && depth < 8) {
-      for (const PickleValue* item : value.items) find_widths(*item, depth + 1);
-    }
-  };
-  find_widths(tensors.root(), 0);
+  const StorageWidths widths(tensors.root());
   std::unordered_map<std::string, Bytes> storages;
   for (const PickleValue* key : keys.root().items) {
     if (key->kind != Kind::text) reader.fail("a storage's key is no text");
     const auto count = reader.number<int64_t>("a storage");
-    const auto width = widths.find(std::string(key->text));
-    if (width == widths.end())
-      reader.fail("it has the storage " + in_quotes(key->text) + ", which no tensor uses");
+    const int64_t width = widths.of(key->text);
+    if (width == 0) reader.fail("it has the storage " + in_quotes(key->text) + ", which no tensor uses");
     if (count < 0 || static_cast<uint64_t>(count) > reader.left())
       reader.fail("a storage reaches beyond the file");
-    storages[std::string(key->text)] = reader.take(static_cast<uint64_t>(count * width->second), "a storage");
+    storages[std::string(key->text)] = reader.take(static_cast<uint64_t>(count * width), "a storage");
   }
   const Storages find = [&](const std::string& key) {
     const auto found = storages.find(key);
@@ -219,10 +239,13 @@ bool TorchFile::looks_like_one(std::string_view first_bytes) {
 TorchFile TorchFile::open(const std::string& path) {
   TorchFile file;
   file.map_ = MappedFile::open(path);
-  const Bytes bytes = file.map_->bytes();
-  const bool zip = bytes.size() > 2 && bytes[0] == std::byte{'P'};
-  file.tensors_ = zip ? tensors_of_zip(path, bytes) : tensors_of_row(path, bytes);
+  file.tensors_ = read_torch_tensors(path, file.map_->bytes());
   return file;
+}
+
+std::vector<StoredTensor> read_torch_tensors(const std::string& path, Bytes file) {
+  const bool zip = file.size() > 2 && file[0] == std::byte{'P'};
+  return zip ? tensors_of_zip(path, file) : tensors_of_row(path, file);
 }
 
 }  // namespace cutaway

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,5 +32,8 @@ class TorchFile {
   std::shared_ptr<const MappedFile> map_;
   std::vector<StoredTensor> tensors_;
 };
+
+/// The tensors of a whole file in memory; `path` is for messages. Throws Error as TorchFile::open does.
+std::vector<StoredTensor> read_torch_tensors(const std::string& path, std::span<const std::byte> file);
 
 }  // namespace cutaway

@@ -13,7 +13,7 @@ namespace {
 constexpr uint32_t local_magic = 0x04034b50, directory_magic = 0x02014b50, end_magic = 0x06054b50,
                    end64_magic = 0x06064b50, locator64_magic = 0x07064b50;
 constexpr size_t end_size = 22, locator64_size = 20, longest_comment = 0xFFFF;
-constexpr uint64_t most_entries = 100'000, longest_name = 4096;
+constexpr uint64_t most_entries = 65'536, longest_name = 512;
 
 using Bytes = std::span<const std::byte>;
 
@@ -106,8 +106,9 @@ class Directory {
     ByteReader fields = reader(extra);
     while (fields.left() >= 4) {
       const auto kind = fields.number<uint16_t>("an extra field");
-      ByteReader field = reader(fields.take(fields.number<uint16_t>("an extra field"), "an extra field"));
+      const Bytes bytes = fields.take(fields.number<uint16_t>("an extra field"), "an extra field");
       if (kind != 1) continue;
+      ByteReader field = reader(bytes);
       for (uint64_t* value : {&size, &packed, &header}) {
         if (*value == 0xFFFFFFFFU) *value = field.number<uint64_t>("a 64-bit size");
       }

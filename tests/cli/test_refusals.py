@@ -2,6 +2,7 @@
 import json
 import os
 import resource
+import signal
 import struct
 import subprocess
 import unittest
@@ -10,6 +11,13 @@ from program import DEMO, PROGRAM, ProgramTest, change_weight
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 QUICK = ("--prompt", "a cat", "--seed", 1, "--steps", 1)
+SMALL = ("--model", DEMO, *QUICK, "--width", 32, "--height", 32)
+
+
+def small_files():
+    """As if the disk were full after 2000 bytes; LLVM's OpenMP needs 1024 to start."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
 class Options(ProgramTest):
@@ -55,24 +63,61 @@ class Outputs(ProgramTest):
     def test_full_disk_leaves_the_old_picture(self):
         (self.folder / "p.png").write_bytes(b"the old picture")
 
-        def small_files():  # as if the disk were full after 2000 bytes; LLVM's OpenMP needs 1024 to start
-            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-            import signal
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
         self.refuses("generate", "--model", DEMO, *QUICK, "--out", "p.png", says="p.png", preexec_fn=small_files)
         self.assertEqual((self.folder / "p.png").read_bytes(), b"the old picture")
 
+    def test_full_disk_for_each_kind_of_output(self):
+        for arguments, old in [(("trace", *SMALL, "--out", "t.safetensors"), "t.safetensors"),
+                               (("generate", *SMALL, "--save-latents", "l.safetensors", "--out", "p.png"), "l.safetensors"),
+                               (("convert", DEMO, "--out", "c.safetensors"), "c.safetensors")]:
+            (self.folder / old).write_bytes(b"old")
+            self.refuses(*arguments, says="too large", preexec_fn=small_files)
+            self.assertEqual((self.folder / old).read_bytes(), b"old")
+        self.refuses("convert", DEMO, "--out", "model", says="too large", preexec_fn=small_files)
+
+    def test_folder_in_place_of_a_file(self):
+        (self.folder / "folder").mkdir()
+        self.refuses("trace", *SMALL, "--out", "folder", says="folder")
+        self.refuses("generate", *SMALL, "--save-latents", "folder", "--out", "p.png", says="folder")
+        (self.folder / "c.safetensors").mkdir()
+        self.refuses("convert", DEMO, "--out", "c.safetensors", says="folder")
+
     def test_read_only_folder(self):
-        if os.geteuid() == 0:
-            self.skipTest("root may write everywhere")
-        (self.folder / "locked").mkdir(mode=0o500)
-        self.refuses("generate", "--model", DEMO, *QUICK, "--out", "locked/p.png", says="locked")
+        self.folder.chmod(0o755)
+        (self.folder / "locked").mkdir()
+        (self.folder / "locked").chmod(0o555)
+        ordinary = (lambda: os.setuid(65534)) if os.geteuid() == 0 else None  # the superuser may write everywhere
+        try:
+            self.run_program("--version", preexec_fn=ordinary)
+        except PermissionError:
+            self.skipTest("other users may not run the program where it lies")
+        for arguments in [("generate", *SMALL, "--out", "locked/p.png"), ("trace", *SMALL, "--out", "locked/t.safetensors"),
+                          ("convert", DEMO, "--out", "locked/c.safetensors"), ("convert", DEMO, "--out", "locked/model")]:
+            self.refuses(*arguments, says="locked", preexec_fn=ordinary)
+
+    def shell(self, command):
+        return subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, timeout=300)
 
     def test_closed_pipe_ends_quietly(self):
-        command = f"'{PROGRAM}' generate --model '{DEMO}' --prompt 'a cat' --steps 4 --seed 1 | head -n 1"
-        result = subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, timeout=300)
-        self.assertNotIn("terminate", result.stderr)
+        for command in (f"generate --model '{DEMO}' --prompt 'a cat' --steps 4 --seed 1", f"inspect '{DEMO}' --as json",
+                        "tokenize 'a cat' --as json"):
+            result = self.shell(f"'{PROGRAM}' {command} | head -c 1")
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+    def test_output_that_goes_nowhere(self):
+        for command in (f"inspect '{DEMO}' --as json", f"inspect '{DEMO}'", "tokenize 'a cat'", "--help"):
+            for place in ("> /dev/full", ">&-"):
+                result = self.shell(f"'{PROGRAM}' {command} {place}")
+                self.assertEqual(result.returncode, 2, (command, place, result.stderr))
+                self.assertIn("cannot write to the standard output", result.stderr)
+
+    def test_nothing_is_printed_into_the_picture_where_the_standard_output_is_closed(self):
+        self.run_well("generate", *SMALL, "--out", "expected.png")
+        for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
+            arguments = " ".join(f"'{argument}'" for argument in ("generate", *SMALL, "--out", "p.png"))
+            self.shell(f"'{PROGRAM}' {arguments} {closed}")
+            self.assertEqual((self.folder / "p.png").read_bytes(), (self.folder / "expected.png").read_bytes())
+            (self.folder / "p.png").unlink()
 
 
 class Models(ProgramTest):

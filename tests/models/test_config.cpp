@@ -21,6 +21,16 @@ std::string refusal(Read read, const json& values) {
   return "accepted";
 }
 
+template <class Read>
+void check_refused(Read read, const json& values, const std::string& says) {
+  const std::string said = refusal(read, values);
+  CAPTURE(values.dump());
+  CAPTURE(said);
+  CHECK(said.find(says) != std::string::npos);
+  CHECK(said.find("x/config.json") == 0);
+  CHECK(said.find('\n') == std::string::npos);
+}
+
 }  // namespace
 
 TEST_CASE("an empty configuration is Stable Diffusion 1.5") {
@@ -65,12 +75,12 @@ TEST_CASE("what cannot be drawn right is refused, with the file, the key and the
   } cases[] = {
       {{{"block_out_channels", {320, 640, 1280}}}, "\"down_block_types\" is absent, but must have one entry"},
       {{{"block_out_channels", json::array()}}, "must be a list of 1 to 16"},
-      {{{"block_out_channels", {320, "wide", 1280, 1280}}}, "must be a whole number"},
+      {{{"block_out_channels", {320, "wide", 1280, 1280}}}, "but must be a whole number"},
       {{{"block_out_channels", {30, 640, 1280, 1280}}}, "multiple of the 32 norm_num_groups"},
       {{{"layers_per_block", 2.5}}, "\"layers_per_block\" is 2.5, but must be a whole number from 1 to 16"},
-      {{{"layers_per_block", -1}}, "must be a whole number from 1 to 16"},
-      {{{"cross_attention_dim", "768"}}, "must be a whole number"},
-      {{{"in_channels", 1e30}}, "must be a whole number"},
+      {{{"layers_per_block", -1}}, "\"layers_per_block\" is -1, but must be a whole number from 1 to 16"},
+      {{{"cross_attention_dim", "768"}}, "\"cross_attention_dim\" is \"768\", but must be a whole number"},
+      {{{"in_channels", 1e30}}, "\"in_channels\" is 1e+30, but must be a whole number"},
       {{{"norm_eps", "small"}}, "must be a number"},
       {{{"norm_eps", -1}}, "must be from"},
       {{{"attention_head_dim", 7}}, "multiple of the 7 attention heads"},
@@ -84,19 +94,35 @@ TEST_CASE("what cannot be drawn right is refused, with the file, the key and the
       {{{"down_block_types", {1, 2, 3, 4}}}, "must be a list of texts"},
   };
   for (const auto& c : cases) {
-    CAPTURE(c.values.dump());
-    const std::string said = refusal(unet_config, c.values);
-    CAPTURE(said);
-    CHECK(said.find(c.says) != std::string::npos);
-    CHECK(said.find("x/config.json") == 0);
+    SUBCASE(c.says) { check_refused(unet_config, c.values, c.says); }
   }
-  CHECK(refusal(vae_config, {{"scaling_factor", 0}}).find("scaling_factor") != std::string::npos);
-  CHECK(refusal(vae_config, {{"use_quant_conv", false}}).find("use_quant_conv") != std::string::npos);
-  CHECK(refusal(clip_text_config, {{"hidden_act", "tanh"}}).find("only quick_gelu and gelu") !=
-        std::string::npos);
-  CHECK(refusal(clip_text_config, {{"num_attention_heads", 7}}).find("multiple") != std::string::npos);
-  CHECK(refusal(scheduler_config, {{"beta_schedule", "magic"}}).find("\"beta_schedule\": ") !=
-        std::string::npos);
-  CHECK(refusal(scheduler_config, {{"prediction_type", "sample"}}).find("prediction_type") !=
-        std::string::npos);
+}
+
+TEST_CASE("what cannot be drawn right is refused: VAE, text encoder and noise schedule") {
+  SUBCASE("no scale") { check_refused(vae_config, {{"scaling_factor", 0}}, "scaling_factor"); }
+  SUBCASE("a VAE without quant_conv") {
+    check_refused(vae_config, {{"use_quant_conv", false}}, "use_quant_conv");
+  }
+  SUBCASE("a VAE of another kind") { check_refused(vae_config, {{"latents_mean", {1}}}, "must be left out"); }
+  SUBCASE("an unknown activation") {
+    check_refused(clip_text_config, {{"hidden_act", "tanh"}}, "only quick_gelu and gelu");
+  }
+  SUBCASE("heads that do not fit") {
+    check_refused(clip_text_config, {{"num_attention_heads", 7}}, "multiple");
+  }
+  SUBCASE("more layers than there can be") {
+    check_refused(clip_text_config, {{"num_hidden_layers", 1001}}, "from 1 to 1000");
+  }
+  SUBCASE("an unknown schedule") {
+    check_refused(scheduler_config, {{"beta_schedule", "magic"}}, "\"beta_schedule\": ");
+  }
+  SUBCASE("an unknown prediction") {
+    check_refused(scheduler_config, {{"prediction_type", "sample"}}, "prediction_type");
+  }
+  SUBCASE("betas that are no numbers") {
+    check_refused(scheduler_config, {{"trained_betas", {0.1, "x"}}}, "must be a list of numbers");
+  }
+  SUBCASE("more steps than there can be") {
+    check_refused(scheduler_config, {{"num_train_timesteps", 1e9}}, "must be a whole number");
+  }
 }

@@ -1,10 +1,12 @@
 // Weighted prompts and chunks, by the rule of AUTOMATIC1111's webui.
 #include <doctest/doctest.h>
 
+#include <ctime>
 #include <string>
 #include <vector>
 
 #include "models/prompt.h"
+#include "tensor/error.h"
 
 namespace cutaway {
 namespace {
@@ -106,6 +108,22 @@ TEST_CASE("chunks: weights follow their tokens") {
   CHECK(std::vector<float>(chunks[0].weights.begin(), chunks[0].weights.begin() + 5) ==
         std::vector<float>{1, 1, 2, 2, 1});
   CHECK(chunks[1].used == 1);
+}
+
+TEST_CASE("weights: a prompt of a megabyte takes no time, however its brackets stand") {
+  const auto repeated = [](const std::string& text, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i) all += text;
+    return all;
+  };
+  const std::clock_t begin = std::clock();
+  CHECK(parse_weights(repeated("(a", 500)).size() == 500);
+  CHECK_THROWS_WITH_AS(parse_weights(repeated("(a[b", 501)),
+                       "the prompt has more than 1000 brackets within each other", Error);
+  CHECK(parse_weights(repeated("(a)", 300'000)).size() == 1);
+  CHECK(parse_weights("(" + repeated(":", 1'000'000)).size() == 1);
+  CHECK(parse_weights(repeated("BREAK ", 160'000)).size() == 160'000);
+  CHECK(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC < 10);  // quadratic ways take minutes
 }
 
 }  // namespace

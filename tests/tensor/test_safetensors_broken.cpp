@@ -267,13 +267,13 @@ TEST_CASE("broken safetensors: holes and overlaps") {
 }
 
 TEST_CASE("broken safetensors: hostile sizes") {  // each is built only when its turn comes
-  constexpr size_t huge = 17 << 20;
+  constexpr size_t huge = 5 << 20;
   SUBCASE("deep arrays") { check_one(entry(R"({"shape":)" + repeated("[", 1'000'000)), "is an array where"); }
   SUBCASE("deep objects") { check_one(safetensors(repeated("{\"a\":", 500'000)), "unknown field"); }
   SUBCASE("too many tensors") {
     std::string many = part("t", 0, 0);
-    for (int i = 0; i < 100'000; ++i) (many += ',') += part(std::to_string(i), 0, 0);
-    check_one(safetensors(object(many)), "more than 100000 tensors");
+    for (int i = 0; i < 50'000; ++i) (many += ',') += part(std::to_string(i), 0, 0);
+    check_one(safetensors(object(many)), "more than 50000 tensors");
   }
   SUBCASE("too much metadata") {
     std::string many = R"({"k":"")";
