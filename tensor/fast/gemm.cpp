@@ -87,7 +87,7 @@ struct Blocks {
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 Blocks blocks_of(const Product& p, int64_t threads) {
-  constexpr int64_t l1_k = 192;              // a panel of 192 x 48 floats is 36 KiB
+  constexpr int64_t l1_k = 384;              // a panel of 192 x 48 floats is 36 KiB
   constexpr int64_t chunk_floats = 1 << 19;  // 2 MiB
   Blocks b{};
   b.kernel = gemm_kernel();

@@ -60,6 +60,21 @@ struct Math {
   }
   CUTAWAY_INLINE static void exp(Vec& x) { exp(x, Vec{}); }
 
+  /// x = e^x for x <= 0; 0 below e^-87, where the result would leave the range of ordinary floats.
+  CUTAWAY_INLINE static void exp_below_0(Vec& x) {
+    constexpr float lowest = -87, round_to_whole = 0x1.8p23F;
+    const Vec shifted = x * 1.44269504F + round_to_whole, whole = shifted - round_to_whole;
+    const Vec r = (x - whole * 0.693359375F) + whole * 2.12194440e-4F;
+    Vec series = r * (1.0F / 5040) + (1.0F / 720);
+    series = series * r + (1.0F / 120);
+    series = series * r + (1.0F / 24);
+    series = series * r + (1.0F / 6);
+    series = series * r + 0.5F;
+    const Vec p = (series * r * r + r) + 1.0F;
+    const Vec power = (Vec)(((Int)shifted - (0x4B400000 - 127)) << 23);
+    x = x < lowest ? Vec{} : p * power;
+  }
+
   /// v = upper + lower, where upper has 12 bits: its product with another such number is exact. For large
   /// exponents, whose rounding would show in the result.
   CUTAWAY_INLINE static void split(const Vec& v, Vec& upper, Vec& lower) {
