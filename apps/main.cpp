@@ -16,6 +16,7 @@
 #include "apps/shadow_report.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
+#include "tensor/lost_files.h"
 #include "tensor/text.h"
 
 namespace cutaway {
@@ -112,6 +113,7 @@ int run(int argc, char** argv) {
     const int code = program.exit(error);  // prints help, the version, or what is wrong
     return code == 0 ? exit_ok : exit_error;
   }
+  check_mapped_files();
   print_shadow_report();
   return exit_code;
 }
@@ -152,12 +154,23 @@ void finish_output() {
   throw Error("cannot write to the standard output: " + std::generic_category().message(errno));
 }
 
+// Numbers that are suddenly zero may have led to an error that speaks of something else.
+std::string sentence(const std::exception& error) {
+  try {
+    check_mapped_files();
+  } catch (const Error& lost) {
+    return lost.what();
+  }
+  return error.what();
+}
+
 }  // namespace
 }  // namespace cutaway
 
 int main(int argc, char** argv) {
   cutaway::fill_standard_files();
   cutaway::spin_briefly(argv);
+  cutaway::survive_lost_files();
   try {
     const int exit_code = cutaway::run(argc, argv);
     cutaway::finish_output();
@@ -165,7 +178,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "cutaway: not enough memory; try a smaller picture or a smaller batch\n");
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "cutaway: %s\n", error.what());
+    std::fprintf(stderr, "cutaway: %s\n", cutaway::sentence(error).c_str());
   }
   return cutaway::exit_error;
 }

@@ -11,6 +11,7 @@
 #include "samplers/guidance.h"
 #include "samplers/random.h"
 #include "tensor/error.h"
+#include "tensor/lost_files.h"
 #include "tensor/trace.h"
 
 namespace cutaway {
@@ -191,6 +192,7 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
   RunStart run;
   const Model predict = [&](const Tensor& latent, float t) {
     trace::set_step(calls++);
+    check_mapped_files_in_place();  // a run takes long: better now than after the last step
     const Tensor x = run.unet_input(latent);
     if (options.guidance_scale == 1)
       return unet(x, std::vector<float>(static_cast<size_t>(batch), t), prompt);

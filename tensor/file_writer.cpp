@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "tensor/error.h"
+#include "tensor/lost_files.h"
 
 namespace cutaway {
 namespace {
@@ -100,7 +101,9 @@ void FileWriter::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd_, bytes.data(), std::min<size_t>(bytes.size(), 1 << 30));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(reason(errno));
+    const int error = errno;
+    if (written < 0 && error == EFAULT) check_mapped_files();  // the bytes were a file's, and are gone
+    if (written < 0) fail(reason(error));
     if (written == 0) fail("the system takes no more bytes");
     bytes = bytes.subspan(static_cast<size_t>(written));
   }
@@ -110,6 +113,7 @@ void FileWriter::write(std::string_view text) { write(std::as_bytes(std::span(te
 
 void FileWriter::commit() {
   if (fd_ < 0) fail("the file is already finished or has failed");
+  check_mapped_files();  // nothing is written that came from a file that is not what it was
   const bool direct = temporary_.empty();
   if (!direct && ::fsync(fd_) != 0) fail(reason(errno));
   const int closed = ::close(fd_);  // late errors of network file systems come here

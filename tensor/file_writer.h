@@ -26,7 +26,8 @@ class FileWriter {
   /// Throws Error when not every byte could be written, as on a full disk.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
-  /// Puts the finished file at its path. Throws Error when that fails or an earlier write had failed.
+  /// Puts the finished file at its path. Throws Error when that fails, an earlier write had failed, or a file
+  /// that is mapped has changed (tensor/lost_files.h).
   void commit();
 
  private:

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "tensor/error.h"
+#include "tensor/mapped_file_list.h"
 #include "tensor/residency.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -68,6 +69,7 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   mapped->bytes_ = {static_cast<const std::byte*>(start), size};
   note_mapping(start, static_cast<int64_t>(size));
   guard_end(mapped->bytes_, true);
+  list_mapped_file(path, mapped->bytes_, status);
   return mapped;
 }
 
@@ -75,6 +77,7 @@ MappedFile::~MappedFile() {
   if (bytes_.empty()) return;
   forget_mapping(bytes_.data());
   guard_end(bytes_, false);
+  unlist_mapped_file(bytes_);
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 

@@ -10,7 +10,7 @@ namespace cutaway {
 
 /// A read-only memory map of a whole regular file. Opening copies nothing: the operating system reads a page
 /// when it is first touched, and shares it with every other program that maps the file. The file must not
-/// change meanwhile.
+/// change meanwhile: tensor/lost_files.h tells whether it did.
 class MappedFile {
  public:
   /// Throws Error when there is no such file, it is a folder or a device, it is empty, or it cannot be read.

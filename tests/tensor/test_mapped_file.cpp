@@ -1,6 +1,10 @@
 // Files as memory.
 #include <sys/stat.h>
 
+#include <chrono>
+
+#include "tensor/file_writer.h"
+#include "tensor/lost_files.h"
 #include "tensor/mapped_file.h"
 #include "tests/tensor/files.h"
 
@@ -41,4 +45,47 @@ TEST_CASE("what cannot be mapped") {
   std::filesystem::permissions(folder / "secret", std::filesystem::perms::none);
   const OrdinaryUser user;
   CHECK(contains(message(folder / "secret"), "Permission denied"));
+}
+
+TEST_CASE("a mapped file that changes is noticed") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "file";
+  write_bytes(path, std::string(3 * 65536, 'x'));
+  const auto file = MappedFile::open(path);
+  CHECK_NOTHROW(check_mapped_files_in_place());
+
+  SUBCASE("written to") {
+    std::fstream(path, std::ios::in | std::ios::out).put('y').flush();
+    std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) + std::chrono::seconds(1));
+    CHECK(contains(error_of([] { check_mapped_files(); }), path + " was changed while it was in use"));
+    CHECK(contains(error_of([&] { FileWriter(folder / "out").commit(); }), "was changed"));
+    CHECK_FALSE(std::filesystem::exists(folder / "out"));
+  }
+  SUBCASE("deleted") {
+    std::filesystem::remove(path);
+    CHECK_NOTHROW(check_mapped_files());
+    CHECK(contains(error_of([] { check_mapped_files_in_place(); }), path + " was deleted"));
+  }
+  SUBCASE("replaced") {
+    write_bytes(folder / "other", std::string(3 * 65536, 'x'));
+    std::filesystem::rename(folder / "other", path);
+    CHECK_NOTHROW(check_mapped_files());
+    CHECK(contains(error_of([] { check_mapped_files_in_place(); }), path + " was replaced"));
+  }
+  SUBCASE("shortened, and the part that is gone is touched") {
+    survive_lost_files();
+    std::filesystem::resize_file(path, 100);
+    CHECK(file->bytes()[50] == std::byte{'x'});
+    CHECK(file->bytes()[3 * 65536 - 1] == std::byte{0});  // without survive_lost_files() this is the end
+    CHECK(file->bytes()[65536] == std::byte{0});
+    CHECK(contains(error_of([] { check_mapped_files(); }), path + " was shortened"));
+  }
+}
+
+TEST_CASE("a file is no longer watched when nobody maps it") {
+  const TemporaryFolder folder;
+  write_bytes(folder / "file", "x");
+  MappedFile::open(folder / "file").reset();
+  std::filesystem::remove(folder / "file");
+  CHECK_NOTHROW(check_mapped_files_in_place());
 }
