@@ -39,7 +39,7 @@ struct TraceArguments {
 template <class Network>
 void add_weight_bytes(Network& network, const std::string& path, std::map<std::string, int64_t>& bytes) {
   for_each_weight(network, path, [&](const std::string& name, const Weight& weight) {
-    const int64_t size = weight.shape.count() * bytes_per_value(weight.dtype);
+    const int64_t size = stored_bytes(weight.dtype, weight.shape.count());
     for (size_t dot = name.rfind('.'); dot != std::string::npos;
          dot = dot == 0 ? dot : name.rfind('.', dot - 1))
       bytes[name.substr(0, dot)] += size;

@@ -27,7 +27,7 @@ constexpr Layout layouts[] = {
 };
 
 constexpr uint32_t text_type = 8, array_type = 9;
-constexpr uint64_t most_pairs = 100'000, longest_key = 65535, longest_kept_text = 1024,
+constexpr uint64_t most_pairs = 100'000, longest_key = 65535, longest_kept_text = 1 << 20,
                    most_kept_text = 8 << 20;
 constexpr int deepest_array = 4;
 
@@ -197,22 +197,6 @@ GgufHeader read_gguf_header(const std::string& path, std::span<const std::byte> 
   GgufHeader header;
   Header(path, file).read(header.tensors, header.metadata);
   return header;
-}
-
-Tensor q8_0_to_f32(const StoredTensor& stored) {
-  Tensor values{Shape(std::span<const int64_t>(stored.shape))};
-  float* out = values.mutable_data();
-  const int64_t blocks = values.count() / 32;
-#pragma omp parallel for if (blocks > 1 << 12)
-  for (int64_t b = 0; b < blocks; ++b) {
-    const std::byte* block = stored.bytes.data() + b * 34;
-    uint16_t bits = 0;
-    std::memcpy(&bits, block, sizeof bits);
-    const float scale = f16_to_f32(bits);
-    for (int64_t i = 0; i < 32; ++i)
-      out[b * 32 + i] = scale * static_cast<float>(static_cast<int8_t>(block[2 + i]));
-  }
-  return values;
 }
 
 }  // namespace cutaway

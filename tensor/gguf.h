@@ -40,7 +40,10 @@ struct GgufHeader {
 /// The header of a whole file in memory; `path` is for messages. Throws Error as GgufFile::open does.
 GgufHeader read_gguf_header(const std::string& path, std::span<const std::byte> file);
 
-/// The numbers of a Q8_0 tensor: blocks of 32 signed bytes behind an f16 that they are multiplied by.
-Tensor q8_0_to_f32(const StoredTensor& stored);
+/// Writes the weights, each in the dtype given, and `metadata` as texts; all or nothing. Rows of q8_0 must be
+/// a multiple of 32 long. Throws Error when two have the same name, a row does not fit, a number is too large
+/// for its dtype, or the file cannot be written.
+void write_gguf(const std::string& path, const std::vector<NamedWeight>& weights,
+                const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace cutaway

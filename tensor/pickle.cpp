@@ -1,5 +1,6 @@
 #include "tensor/pickle.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "tensor/text.h"
@@ -11,7 +12,9 @@ using Kind = PickleValue::Kind;
 
 constexpr std::string_view ordered_dict = "collections OrderedDict",
                            rebuild_tensor = "torch._utils _rebuild_tensor_v2",
-                           rebuild_parameter = "torch._utils _rebuild_parameter", size_tuple = "torch Size";
+                           rebuild_parameter = "torch._utils _rebuild_parameter", size_tuple = "torch Size",
+                           // Holds the rows of a textual inversion as its inventors wrote it.
+    parameter_dict = "torch.nn.modules.container ParameterDict";
 
 struct Storage {
   std::string_view name, dtype;
@@ -27,11 +30,17 @@ constexpr std::string_view inert[] = {
     "pytorch_lightning.callbacks.model_checkpoint ModelCheckpoint",
     "pytorch_lightning.callbacks ModelCheckpoint",
 };
+// Numbers of numpy among the notes. Calling one gives None here: nobody asks for their values.
+constexpr std::string_view numpy[] = {"numpy dtype", "numpy.core.multiarray scalar",
+                                      "numpy._core.multiarray scalar", "_codecs encode"};
 
 // The same text, but one that stays; "" when it is not among the known ones.
 std::string_view known_name(std::string_view name) {
   for (const std::string_view known :
-       {ordered_dict, rebuild_tensor, rebuild_parameter, size_tuple, inert[0], inert[1]}) {
+       {ordered_dict, rebuild_tensor, rebuild_parameter, size_tuple, parameter_dict, inert[0], inert[1]}) {
+    if (known == name) return known;
+  }
+  for (const std::string_view known : numpy) {
     if (known == name) return known;
   }
   for (const Storage& storage : storages) {
@@ -396,9 +405,12 @@ class PickleMachine {
         push_called(name->text, arguments->items);
         return true;
       }
-      case BUILD: {  // attributes of an OrderedDict, of which none matters
-        pop();
-        need(top(), Kind::dict);
+      case BUILD: {  // attributes; of an OrderedDict and of None none matters
+        const PickleValue* attributes = pop();
+        if (top()->kind == Kind::none) return true;
+        const PickleValue* parameters = attributes->at("_parameters");
+        PickleValue* dict = need(top(), Kind::dict);
+        if (parameters != nullptr && parameters->kind == Kind::dict) set_items(dict, parameters->items);
         return true;
       }
       case BINPERSID:
@@ -427,8 +439,10 @@ class PickleMachine {
   }
 
   void push_called(std::string_view name, const std::vector<const PickleValue*>& arguments) {
-    if (name == ordered_dict && arguments.empty()) {
+    if ((name == ordered_dict || name == parameter_dict) && arguments.empty()) {
       push(Kind::dict);
+    } else if (std::find(std::begin(numpy), std::end(numpy), name) != std::end(numpy)) {
+      push(Kind::none);
     } else if (name == rebuild_tensor && arguments.size() >= 4) {
       PickleValue* tensor = make(Kind::tensor);
       for (size_t i = 0; i < 4; ++i) {

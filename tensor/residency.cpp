@@ -44,7 +44,7 @@ bool in_mapped_file(const void* address) {
   return at < after->first + static_cast<uintptr_t>(after->second);
 }
 
-int64_t stored_bytes(const Weight& weight) { return weight.shape.count() * bytes_per_value(weight.dtype); }
+int64_t stored_bytes(const Weight& weight) { return stored_bytes(weight.dtype, weight.shape.count()); }
 
 void let_go(const Weight& weight) {
   if (rehearsing()) return rehearsal::weight_let_go(weight);

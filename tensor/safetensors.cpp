@@ -57,40 +57,33 @@ std::vector<Out> converted(const StoredTensor& tensor) {
   return out;
 }
 
-bool dtype_of(std::string_view stored, DType& dtype) {
-  if (stored == "F32") dtype = DType::f32;
-  if (stored == "F16") dtype = DType::f16;
-  if (stored == "BF16") dtype = DType::bf16;
-  return stored == "F32" || stored == "F16" || stored == "BF16";
-}
-
 void read_floats(const StoredTensor& tensor, float* out) {
   if (tensor.dtype == "F64") {
     const auto values = converted<double, float>(tensor);
     std::copy(values.begin(), values.end(), out);
     return;
   }
-  Weight weight;
-  if (!dtype_of(tensor.dtype, weight.dtype)) {
+  const std::optional<DType> dtype = weight_dtype(tensor.dtype);
+  if (!dtype) {
     throw Error("the tensor " + in_quotes(tensor.name) + " has the dtype " + tensor.dtype +
                 " where F32, F16, BF16 or F64 is expected");
   }
   if (tensor.bytes.empty()) return;
+  Weight weight;
+  weight.dtype = *dtype;
   weight.data = tensor.bytes.data();
   weight.read(0, tensor.count(), out);
 }
 
-// `where` follows the tensor's name in the message: "", or " in " and the file.
-Shape shape_of(const StoredTensor& tensor, const std::string& where) {
-  const bool has_zero = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
-  if (tensor.shape.size() > Shape::max_rank || has_zero) {
-    throw Error("the tensor " + in_quotes(tensor.name) + where + " has the shape " + to_string(tensor.shape) +
-                " where at most four extents are expected, none of them 0");
-  }
-  return Shape(std::span<const int64_t>(tensor.shape));
-}
-
 }  // namespace
+
+std::optional<DType> weight_dtype(std::string_view stored) {
+  if (stored == "F32") return DType::f32;
+  if (stored == "F16") return DType::f16;
+  if (stored == "BF16") return DType::bf16;
+  if (stored == "Q8_0") return DType::q8_0;
+  return std::nullopt;
+}
 
 std::string to_string(const std::vector<int64_t>& shape) {
   std::string text = "[";
@@ -102,8 +95,32 @@ int64_t StoredTensor::count() const {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 
+Shape StoredTensor::weight_shape(const std::string& where) const {
+  const bool has_zero = std::find(shape.begin(), shape.end(), 0) != shape.end();
+  if (shape.size() > Shape::max_rank || has_zero) {
+    throw Error("the tensor " + in_quotes(name) + where + " has the shape " + to_string(shape) +
+                " where at most four extents are expected, none of them 0");
+  }
+  return Shape(std::span<const int64_t>(shape));
+}
+
+Weight StoredTensor::to_weight(const std::shared_ptr<const MappedFile>& map) const {
+  const std::string where = " in " + map->path();
+  Weight weight(weight_shape(where));
+  const std::optional<DType> stored = weight_dtype(dtype);
+  if (!stored) {
+    throw Error("the tensor " + in_quotes(name) + where + " has the dtype " + dtype +
+                " where a weight needs F32, F16, BF16 or Q8_0");
+  }
+  weight.name = name;
+  weight.dtype = *stored;
+  weight.data = bytes.data();
+  weight.owner = map;
+  return weight;
+}
+
 Tensor StoredTensor::to_tensor() const {
-  Tensor y(shape_of(*this, ""));
+  Tensor y(weight_shape(""));
   read_floats(*this, y.mutable_data());
   return y;
 }
@@ -160,16 +177,6 @@ const StoredTensor& SafetensorsFile::at(std::string_view name) const {
   throw Error(path() + " holds no tensor " + in_quotes(name) + "; " + nearest_names(tensors_, name));
 }
 
-Weight SafetensorsFile::weight(const StoredTensor& stored) const {
-  Weight weight(shape_of(stored, " in " + path()));
-  if (!dtype_of(stored.dtype, weight.dtype)) {
-    throw Error("the tensor " + in_quotes(stored.name) + " in " + path() + " has the dtype " + stored.dtype +
-                " where a weight needs F32, F16 or BF16");
-  }
-  weight.name = stored.name;
-  weight.data = stored.bytes.data();
-  weight.owner = map_;
-  return weight;
-}
+Weight SafetensorsFile::weight(const StoredTensor& stored) const { return stored.to_weight(map_); }
 
 }  // namespace cutaway

@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tensor/mapped_file.h"
+#include "tensor/named_weight.h"
 #include "tensor/tensor.h"
 #include "tensor/weight.h"
 
@@ -34,7 +36,17 @@ struct StoredTensor {
   std::vector<float> to_floats() const;
   /// Throws Error unless the dtype is an integer or BOOL (0 and 1), or when a number does not fit int64.
   std::vector<int64_t> to_integers() const;
+  /// As a Weight that points into the file it came from and keeps it mapped. Throws Error unless the dtype is
+  /// F32, F16, BF16 or Q8_0, there are at most four extents, and none is 0.
+  Weight to_weight(const std::shared_ptr<const MappedFile>& map) const;
+
+ private:
+  Shape weight_shape(const std::string& where) const;  // `where` follows the tensor's name in messages
 };
+
+/// The dtype that a weight has in memory, for a dtype's name in a file; nothing for those that no weight can
+/// have.
+std::optional<DType> weight_dtype(std::string_view stored);
 
 /// "[320, 4, 3, 3]"
 std::string to_string(const std::vector<int64_t>& shape);
@@ -54,9 +66,9 @@ class SafetensorsFile {
   const StoredTensor& at(std::string_view name) const;
   /// The free text pairs under __metadata__.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  std::shared_ptr<const MappedFile> map() const { return map_; }
 
-  /// The tensor as a Weight that points into the map and keeps it alive. Throws Error unless the dtype is
-  /// F32, F16 or BF16, there are at most four extents, and none is 0.
+  /// As StoredTensor::to_weight.
   Weight weight(const StoredTensor& stored) const;
 
  private:
@@ -76,13 +88,8 @@ struct NamedTensor {
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
-struct NamedWeight {
-  std::string name;
-  Weight weight;
-  DType dtype = DType::f32;  // in the file
-};
-
-/// The same for weights, each in the dtype given. Throws Error also when a number is too large for f16.
+/// The same for weights, each in the dtype given. Throws Error also when a number is too large for f16, and
+/// for q8_0, which the format does not know.
 void write_weights(const std::string& path, const std::vector<NamedWeight>& weights,
                    const std::map<std::string, std::string>& metadata = {});
 

@@ -64,10 +64,12 @@ std::string header_of(const std::string& path, const std::vector<Entry>& tensors
                   std::to_string(safetensors_limits::name) + " bytes");
     }
     if (named.empty) throw Error(sentence + "the tensor " + name + " holds no numbers");
+    if (named.dtype == DType::q8_0)
+      throw Error(sentence + "the tensor " + name + " is to be q8_0, which only a GGUF file can hold");
     if (named.name == "__metadata__") throw Error(sentence + "no tensor may have the name '__metadata__'");
     if (!names.insert(named.name).second) throw Error(sentence + "two tensors have the name " + name);
     const int64_t begin = end;
-    end += named.shape.count() * bytes_per_value(named.dtype);
+    end += stored_bytes(named.dtype, named.shape.count());
     if (header.size() > 1) header += ",";
     header += header_entry(path, named, begin, end);
   }
@@ -85,37 +87,6 @@ void begin_file(FileWriter& file, const std::string& header) {
   const uint64_t length = header.size();
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(header);
-}
-
-// Numbers too large for f16 would silently become infinite, and every picture black.
-uint16_t checked_f16(float value, const std::string& path, const std::string& name) {
-  const uint16_t bits = f32_to_f16(value);
-  if ((bits & 0x7FFFU) == 0x7C00U && std::isfinite(value)) {
-    throw Error("cannot write " + path + ": the tensor " + in_quotes(name) + " holds " +
-                std::to_string(value) + ", which is too large for f16; bf16 and f32 hold it");
-  }
-  return bits;
-}
-
-// Piece by piece, so that no second copy of a large weight is in memory.
-void write_values(FileWriter& file, const NamedWeight& named, const std::string& path) {
-  constexpr int64_t piece = 1 << 16;
-  const int64_t count = named.weight.shape.count();
-  std::vector<float> values(static_cast<size_t>(std::min(piece, count)));
-  std::vector<uint16_t> halves(values.size());
-  for (int64_t begin = 0; begin < count; begin += piece) {
-    const auto size = static_cast<size_t>(std::min(piece, count - begin));
-    named.weight.read(begin, static_cast<int64_t>(size), values.data());
-    if (named.dtype == DType::f32) {
-      file.write(std::as_bytes(std::span(values.data(), size)));
-      continue;
-    }
-    for (size_t i = 0; i < size; ++i) {
-      halves[i] =
-          named.dtype == DType::f16 ? checked_f16(values[i], path, named.name) : f32_to_bf16(values[i]);
-    }
-    file.write(std::as_bytes(std::span(halves.data(), size)));
-  }
 }
 
 }  // namespace
@@ -142,7 +113,7 @@ void write_weights(const std::string& path, const std::vector<NamedWeight>& weig
   const std::string header = header_of(path, entries, metadata);
   FileWriter file(path);
   begin_file(file, header);
-  for (const NamedWeight& named : weights) write_values(file, named, path);
+  for (const NamedWeight& named : weights) write_numbers(file, named, path);
   file.commit();
 }
 

@@ -25,9 +25,7 @@ class TensorFile {
   const std::vector<StoredTensor>& tensors() const;
   /// Free text about the file; empty where the format has none.
   const std::map<std::string, std::string>& metadata() const;
-  /// The tensor as a Weight that points into the mapped file and keeps it alive; Q8_0 becomes f32 in memory
-  /// of its own. Throws Error unless the dtype is F32, F16, BF16 or Q8_0, there are at most four extents, and
-  /// none is 0.
+  /// As StoredTensor::to_weight.
   Weight weight(const StoredTensor& stored) const;
 
  private:

@@ -1,6 +1,8 @@
 #include "tensor/weight.h"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "tensor/error.h"
@@ -16,11 +18,16 @@ const char* to_string(DType dtype) {
       return "f16";
     case DType::bf16:
       return "bf16";
+    case DType::q8_0:
+      return "q8_0";
   }
   return "?";
 }
 
-int64_t bytes_per_value(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
+int64_t stored_bytes(DType dtype, int64_t count) {
+  if (dtype == DType::q8_0) return (count + q8_0_block - 1) / q8_0_block * q8_0_block_bytes;
+  return count * (dtype == DType::f32 ? 4 : 2);
+}
 
 float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
@@ -56,6 +63,22 @@ uint16_t f32_to_f16(float value) {
   return static_cast<uint16_t>(sign | ((rounded - 0x38000000U) >> 13));
 }
 
+bool pack_q8_0(const float* values, unsigned char* block) {
+  float largest = 0;
+  for (int64_t i = 0; i < q8_0_block; ++i) {
+    if (!std::isfinite(values[i])) return false;
+    largest = std::max(largest, std::fabs(values[i]));
+  }
+  const float scale = largest / 127, inverse = scale > 0 ? 1 / scale : 0;
+  const uint16_t bits = f32_to_f16(scale);
+  if (bits == 0x7C00U || !std::isfinite(inverse)) return false;
+  std::memcpy(block, &bits, sizeof bits);
+  for (int64_t i = 0; i < q8_0_block; ++i) {
+    block[2 + i] = static_cast<unsigned char>(static_cast<int8_t>(std::round(values[i] * inverse)));
+  }
+  return true;
+}
+
 Weight Weight::of(const Tensor& values, std::string name) {
   Weight weight(values.shape());
   weight.name = std::move(name);
@@ -68,7 +91,18 @@ Weight Weight::of(const Tensor& values, std::string name) {
 void Weight::read(int64_t begin, int64_t count, float* out) const {
   if (!loaded())
     throw Error("the weight '" + name + "' of shape " + to_string(shape) + " has not been loaded");
-  const auto* bytes = static_cast<const unsigned char*>(data) + begin * bytes_per_value(dtype);
+  if (dtype == DType::q8_0) {
+    for (int64_t i = 0; i < count; ++i) {
+      const auto* block =
+          static_cast<const unsigned char*>(data) + (begin + i) / q8_0_block * q8_0_block_bytes;
+      uint16_t scale = 0;
+      std::memcpy(&scale, block, sizeof scale);
+      const auto number = static_cast<int8_t>(block[2 + (begin + i) % q8_0_block]);
+      out[i] = f16_to_f32(scale) * static_cast<float>(number);
+    }
+    return;
+  }
+  const auto* bytes = static_cast<const unsigned char*>(data) + stored_bytes(dtype, begin);
   if (dtype == DType::f32) {
     std::memcpy(out, bytes, static_cast<size_t>(count) * sizeof(float));
     return;

@@ -10,15 +10,21 @@
 
 namespace cutaway {
 
-enum class DType { f32, f16, bf16 };
+/// q8_0 is ggml's: blocks of 32 numbers, an f16 scale and 32 signed bytes that it multiplies.
+enum class DType { f32, f16, bf16, q8_0 };
 const char* to_string(DType dtype);
-int64_t bytes_per_value(DType dtype);
+/// What `count` numbers take in a file; of q8_0 whole blocks.
+int64_t stored_bytes(DType dtype, int64_t count);
+constexpr int64_t q8_0_block = 32, q8_0_block_bytes = 34;
 
 float f16_to_f32(uint16_t bits);
 float bf16_to_f32(uint16_t bits);
 /// Nearest, ties to even, as every other program rounds.
 uint16_t f32_to_f16(float value);
 uint16_t f32_to_bf16(float value);
+/// Packs 32 finite numbers into the 34 bytes of a block, rounded as ggml does. False when the scale is too
+/// large for f16 or a number is not finite.
+bool pack_q8_0(const float* values, unsigned char* block);
 
 /// The values of a Weight as float32: borrowed where the file already has them so, else a converted copy.
 class WeightValues {

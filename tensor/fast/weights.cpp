@@ -42,14 +42,50 @@ CUTAWAY_INLINE void from_bf16_body(const unsigned char* from, int64_t vectors, f
   for (int64_t i = 0; i < vectors * 16; i += width) bf16_vector<width>(from + 2 * i, to + i);
 }
 
+// Plain loops over a block, which the compiler turns into vectors of the ladder's width.
+template <int>
+CUTAWAY_INLINE void from_q8_0_body(const unsigned char* from, int64_t blocks, float* to) {
+  for (int64_t b = 0; b < blocks; ++b, from += q8_0_block_bytes, to += q8_0_block) {
+    uint16_t half = 0;
+    std::memcpy(&half, from, sizeof half);
+    const float scale = f16_to_f32(half);
+    int8_t numbers[q8_0_block];
+    std::memcpy(numbers, from + 2, sizeof numbers);
+    for (int64_t i = 0; i < q8_0_block; ++i) to[i] = scale * static_cast<float>(numbers[i]);
+  }
+}
+
 // `vectors` groups of 16 numbers.
 CUTAWAY_LADDER(from_f16, (const unsigned char* from, int64_t vectors, float* to), (from, vectors, to))
 CUTAWAY_LADDER(from_bf16, (const unsigned char* from, int64_t vectors, float* to), (from, vectors, to))
+CUTAWAY_LADDER(from_q8_0, (const unsigned char* from, int64_t blocks, float* to), (from, blocks, to))
+
+void read_q8_0(const unsigned char* first_block, int64_t begin, int64_t count, float* to) {
+  const unsigned char* block = first_block + begin / q8_0_block * q8_0_block_bytes;
+  // A stretch may start or end within a block.
+  if (const int64_t skipped = begin % q8_0_block; skipped > 0) {
+    float numbers[q8_0_block];
+    from_q8_0(block, 1, numbers);
+    const int64_t used = std::min(count, q8_0_block - skipped);
+    to = std::copy_n(numbers + skipped, used, to);
+    count -= used;
+    block += q8_0_block_bytes;
+  }
+  const int64_t whole = count / q8_0_block;
+  from_q8_0(block, whole, to);
+  if (const int64_t rest = count % q8_0_block; rest > 0) {
+    float numbers[q8_0_block];
+    from_q8_0(block + whole * q8_0_block_bytes, 1, numbers);
+    std::copy_n(numbers, rest, to + whole * q8_0_block);
+  }
+}
 
 }  // namespace
 
 void read_weight(const Weight& weight, int64_t begin, int64_t count, float* to) {
-  const auto* from = static_cast<const unsigned char*>(weight.data) + begin * bytes_per_value(weight.dtype);
+  const auto* data = static_cast<const unsigned char*>(weight.data);
+  if (weight.dtype == DType::q8_0) return read_q8_0(data, begin, count, to);
+  const auto* from = data + stored_bytes(weight.dtype, begin);
   if (weight.dtype == DType::f32) {
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
     return;

@@ -12,6 +12,7 @@ LINES = {
     "shape": "[1, 320, 64, 64]",
     "half": "Weight conv_in.bias [3] f16  min -2 max 1 mean -0.1667 std 1.312 nan 0  {1, -2, 0.5}",
     "brain": "Weight conv_in.bias [3] bf16  min -2 max 3.141 mean 0.7135 std 2.108 nan 0  {1, -2, 3.141}",
+    "packed": "Weight proj.weight [1, 32] q8_0  min 0 max 15.5 mean 7.75 std 4.617 nan 0  {0, 0.5, 1, 1.5, 2, 2.5, ...}",
     "plain": "Weight conv_in.weight [2, 3] f32  min 1 max 6 mean 3.5 std 1.708 nan 0  {1, 2, 3, 4, 5, 6}",
     "unloaded": "Weight, not loaded; its layer needs [320, 4, 3, 3]",
     "later": "Tensor, not made yet",

@@ -1,9 +1,11 @@
 // A program for the debuggers' tests: tensors and weights in every state they can be found in, good and bad.
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <new>
 #include <optional>
 #include <vector>
@@ -63,6 +65,14 @@ void states() {
 
   const Weight half = stored_as(DType::f16, {0x3c00, 0xc000, 0x3800});    // 1, -2, 0.5
   const Weight brain = stored_as(DType::bf16, {0x3f80, 0xc000, 0x4049});  // 1, -2, 3.140625
+  Weight packed(Shape{1, 32});  // one block: 0.5 times 0, 1, ..., 31
+  packed.name = "proj.weight";
+  packed.dtype = DType::q8_0;
+  const auto block = std::make_shared<std::array<unsigned char, 34>>();
+  for (size_t i = 2; i < block->size(); ++i) (*block)[i] = static_cast<unsigned char>(i - 2);
+  (*block)[1] = 0x38;
+  packed.data = block->data();
+  packed.owner = block;
   const Weight plain = Weight::of(small, "conv_in.weight");
   const Weight unloaded(Shape{320, 4, 3, 3});
 
@@ -94,7 +104,8 @@ void states() {
   }
   sink = static_cast<int>(taken.count() + one.count() + near.count() + broken.count() + empty.count() +
                           large.count() + maybe->count() + shape.count() + half.shape.count() +
-                          brain.shape.count() + plain.shape.count() + unloaded.shape.count());
+                          brain.shape.count() + packed.shape.count() + plain.shape.count() +
+                          unloaded.shape.count());
   for (const void* used : {static_cast<const void*>(&uninitialised), static_cast<const void*>(&zeroed),
                            static_cast<const void*>(&wrong_count), static_cast<const void*>(&wrong_pointer),
                            static_cast<const void*>(&wrong_rank), static_cast<const void*>(&too_long),

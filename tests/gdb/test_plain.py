@@ -104,6 +104,14 @@ class Statistics(unittest.TestCase):
         self.assertEqual(list(numbers.to_floats(struct.pack("<2H", 0x3c00, 0xc000), "f16")), [1, -2])
         self.assertEqual(list(numbers.to_floats(struct.pack("<2H", 0x3f80, 0x4049), "bf16")), [1, 3.140625])
 
+    def test_packed_blocks_are_read_from_anywhere(self):
+        blocks = struct.pack("<e32b", 0.5, *range(32)) + struct.pack("<e32b", -2, *range(-16, 16))
+        weight = objects.Numbers("Weight", "w", (2, 32), "q8_0", 0x2000)
+        memory = FakeMemory(0x2000, blocks)
+        self.assertEqual(list(numbers.read(weight, memory, 30, 4)), [15, 15.5, 32, 30])
+        self.assertEqual(len(numbers.read(weight, memory)), 64)
+        self.assertIsNone(numbers.read(objects.Numbers("Weight", "w", (3, 32), "q8_0", 0x2000), memory))
+
     def test_difference(self):
         x, y = array.array("f", [1, 2, 3, 4]), array.array("f", [1, 2, 3.5, 4])
         found = numbers.difference(x, y)

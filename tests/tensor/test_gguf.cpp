@@ -134,3 +134,55 @@ TEST_CASE("a GGUF file cut at any byte, or with any bit turned, is read or refus
   const std::string good = GgufBytes{.pairs = {pair("general.name", 8, long_text("tiny"))}}.file();
   check_cut_and_flipped(good, 4, [&](const std::string& bytes) { return opened(folder, bytes); });
 }
+
+TEST_CASE("what is written is read: every dtype, several extents, texts") {
+  const TemporaryFolder folder;
+  const Tensor values = random_tensor({3, 64}, 1);
+  std::vector<NamedWeight> weights;
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16, DType::q8_0})
+    weights.push_back({std::string("as ") + to_string(dtype), Weight::of(values), dtype});
+  weights.push_back({"conv", Weight::of(random_tensor({5, 3, 2, 1}, 2)), DType::f32});
+  weights.push_back({"bias", Weight::of(random_tensor({7}, 3)), DType::f16});
+  const std::string path = folder / "file.gguf", again = folder / "again.gguf";
+  write_gguf(path, weights, {{"general.architecture", "sd1"}, {"config", std::string(5000, 'x')}});
+  const TensorFile file = TensorFile::open(path);
+  CHECK(file.metadata().at("general.architecture") == "sd1");
+  CHECK(file.metadata().at("config").size() == 5000);
+  REQUIRE(file.tensors().size() == weights.size());
+  std::vector<NamedWeight> stored;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const Weight weight = file.weight(file.tensors()[i]);
+    CAPTURE(weights[i].name);
+    CHECK(weight.name == weights[i].name);
+    CHECK(weight.shape == weights[i].weight.shape);
+    CHECK(weight.dtype == weights[i].dtype);
+    const auto as_tensor = [](const Weight& w) {
+      return Tensor(w.shape, std::span<const float>(w.f32().data(), static_cast<size_t>(w.shape.count())));
+    };
+    // f16 has 11 binary digits, bf16 8, a packed number is at most half a step of the largest / 127 off.
+    const double step[] = {0, 0x1p-11, 0x1p-8, 0.6 / 127};
+    CHECK_CLOSE(as_tensor(weight), as_tensor(weights[i].weight), 4 * step[static_cast<int>(weight.dtype)]);
+    stored.push_back({weight.name, weight, weight.dtype});
+  }
+  write_gguf(again, stored, file.metadata());  // in their own dtype they are copied, packed ones as well
+  CHECK(read_bytes(again) == read_bytes(path));
+}
+
+TEST_CASE("weights that cannot be written as GGUF are refused, and no file is left") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "file.gguf";
+  const auto message = [&](const NamedWeight& named, const NamedWeight& second) {
+    return error_of([&] { write_gguf(path, {named, second}); });
+  };
+  const Weight good = Weight::of(random_tensor({2, 32}, 1));
+  const NamedWeight other{"other", good, DType::f32};
+  CHECK(
+      contains(message({"w", Weight::of(random_tensor({32, 3}, 1)), DType::q8_0}, other), "multiple of 32"));
+  CHECK(contains(message({"other", good, DType::f32}, other), "two tensors have the name 'other'"));
+  CHECK(contains(message({"w", Weight(Shape{2}), DType::f32}, other), "holds no numbers"));
+  CHECK(contains(message({"w", Weight::of(Tensor::filled({32}, 1e7F)), DType::q8_0}, other), "too large"));
+  CHECK(contains(message({"w", Weight::of(Tensor::filled({32}, 1e7F)), DType::f16}, other), "too large"));
+  CHECK(contains(message({"\xff", good, DType::f32}, other), "UTF-8"));
+  CHECK(contains(error_of([&] { write_weights(path, {{"w", good, DType::q8_0}}); }), "only a GGUF file"));
+  CHECK(std::filesystem::is_empty(folder.path()));
+}

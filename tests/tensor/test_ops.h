@@ -37,17 +37,22 @@ inline Tensor counting(const Shape& shape) {
 /// The values as a file would hold them, `offset` bytes into its memory: rounded to the dtype, aligned or
 /// not.
 inline Weight stored_as(const Tensor& values, DType dtype, int64_t offset) {
-  const int64_t size = bytes_per_value(dtype);
-  const auto bytes =
-      std::make_shared<std::vector<unsigned char>>(static_cast<size_t>(offset + values.count() * size));
+  const auto bytes = std::make_shared<std::vector<unsigned char>>(
+      static_cast<size_t>(offset + stored_bytes(dtype, values.count())));
   Weight weight(values.shape());
   weight.dtype = dtype;
   weight.data = bytes->data() + offset;
   weight.owner = bytes;
+  for (int64_t i = 0; dtype == DType::q8_0 && i < values.count(); i += q8_0_block) {
+    float block[q8_0_block] = {};  // the last one may be filled up with zeros
+    std::copy_n(values.data() + i, std::min(q8_0_block, values.count() - i), block);
+    REQUIRE(pack_q8_0(block, bytes->data() + offset + stored_bytes(dtype, i)));
+  }
+  if (dtype == DType::q8_0) return weight;
   for (int64_t i = 0; i < values.count(); ++i) {
     const float value = values.data()[i];
     const uint16_t half = dtype == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-    unsigned char* to = bytes->data() + offset + i * size;
+    unsigned char* to = bytes->data() + offset + stored_bytes(dtype, i);
     if (dtype == DType::f32) {
       std::memcpy(to, &value, sizeof value);
     } else {

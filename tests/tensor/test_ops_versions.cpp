@@ -19,7 +19,7 @@ struct Storage {
   int64_t offset;  // bytes
 };
 const std::vector<Storage> storages = {{DType::f32, 0}, {DType::f16, 0}, {DType::bf16, 0}, {DType::f32, 1},
-                                       {DType::f32, 6}, {DType::f16, 1}, {DType::bf16, 3}};
+                                       {DType::f32, 6}, {DType::f16, 1}, {DType::bf16, 3}, {DType::q8_0, 1}};
 
 struct ConvCase {
   int64_t images, in, height, width, out, kh, kw;

@@ -273,7 +273,7 @@ TEST_CASE("versions: layout") {
 TEST_CASE("versions: embeddings") {
   const Tensor table = random_tensor({23, 17}, 1);
   const TokenIds ids{2, 5, {0, 22, 3, 3, 7, 1, 2, 21, 20, 19}};
-  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16, DType::q8_0}) {
     const Weight weight = stored_as(table, dtype, 1);
     check_versions(ref::embedding(ids, weight), within::exact, [&] { return fast::embedding(ids, weight); });
   }

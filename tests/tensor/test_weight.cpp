@@ -134,7 +134,7 @@ TEST_CASE("Weight: every dtype at every offset of a byte") {
       Tensor expected(values.shape());
       for (int64_t i = 0; i < 15; ++i) {
         const float value = values.data()[i];
-        unsigned char* to = bytes.data() + offset + i * bytes_per_value(dtype);
+        unsigned char* to = bytes.data() + offset + stored_bytes(dtype, i);
         const uint16_t half = dtype == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
         if (dtype == DType::f32) std::memcpy(to, &value, 4);
         if (dtype != DType::f32) std::memcpy(to, &half, 2);
@@ -153,6 +153,38 @@ TEST_CASE("Weight: every dtype at every offset of a byte") {
   }
 }
 
+TEST_CASE("q8_0: a scale, and 32 bytes that it multiplies") {
+  float values[32];
+  for (int i = 0; i < 32; ++i) values[i] = static_cast<float>(i - 16) / 8;  // -2 ... 1.875
+  unsigned char bytes[3 + 34] = {};
+  REQUIRE(pack_q8_0(values, bytes + 3));
+  uint16_t scale = 0;
+  std::memcpy(&scale, bytes + 3, 2);
+  CHECK(scale == f32_to_f16(2.0F / 127));
+  CHECK(static_cast<int8_t>(bytes[3 + 2]) == -127);
+  CHECK(static_cast<int8_t>(bytes[3 + 2 + 16]) == 0);
+  CHECK(static_cast<int8_t>(bytes[3 + 2 + 31]) == 119);  // 1.875 * 127 / 2 = 119.06
+  Weight weight(Shape{4, 8});
+  weight.dtype = DType::q8_0;
+  weight.data = bytes + 3;  // unaligned
+  float read[5];
+  weight.read(14, 5, read);
+  for (int i = 0; i < 5; ++i) CHECK(std::fabs(read[i] - values[14 + i]) < 1.0F / 127);
+  CHECK(read[2] == 0);
+  CHECK(read[0] == f16_to_f32(scale) * -16);  // -0.25 * 127 / 2 = -15.9
+
+  const float zeros[32] = {};
+  REQUIRE(pack_q8_0(zeros, bytes));
+  weight.data = bytes;
+  CHECK(weight.f32()[31] == 0);
+  values[5] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_FALSE(pack_q8_0(values, bytes));
+  values[5] = 1e7F;  // a scale of 78740 is no f16
+  CHECK_FALSE(pack_q8_0(values, bytes));
+  values[5] = 8e6F;
+  CHECK(pack_q8_0(values, bytes));
+}
+
 TEST_CASE("Weight: not loaded yet") {
   Weight weight(Shape{320, 4, 3, 3});
   weight.name = "unet.conv_in.weight";
@@ -167,7 +199,10 @@ TEST_CASE("DType: names and sizes") {
   CHECK(std::string(to_string(DType::f32)) == "f32");
   CHECK(std::string(to_string(DType::f16)) == "f16");
   CHECK(std::string(to_string(DType::bf16)) == "bf16");
-  CHECK(bytes_per_value(DType::f32) == 4);
-  CHECK(bytes_per_value(DType::f16) == 2);
-  CHECK(bytes_per_value(DType::bf16) == 2);
+  CHECK(std::string(to_string(DType::q8_0)) == "q8_0");
+  CHECK(stored_bytes(DType::f32, 33) == 132);
+  CHECK(stored_bytes(DType::f16, 33) == 66);
+  CHECK(stored_bytes(DType::bf16, 33) == 66);
+  CHECK(stored_bytes(DType::q8_0, 32) == 34);
+  CHECK(stored_bytes(DType::q8_0, 33) == 68);
 }

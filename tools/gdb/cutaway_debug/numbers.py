@@ -48,6 +48,8 @@ def to_floats(raw, dtype):
     """Stored numbers as an array('f')."""
     if dtype == "f16":
         return array.array("f", struct.unpack(f"<{len(raw) // 2}e", raw))
+    if dtype == "q8_0":  # blocks: an f16 scale, then 32 signed bytes
+        return array.array("f", (block[0] * number for block in struct.iter_unpack("<e32b", raw) for number in block[1:]))
     values = array.array("f")
     if dtype == "bf16":  # the upper half of an f32
         halves = array.array("H", bytes(raw))
@@ -59,8 +61,9 @@ def to_floats(raw, dtype):
 def read(numbers, memory, begin=0, count=None):
     """Numbers [begin, begin + count) of a Tensor or Weight as an array('f'), or None where memory ends."""
     count = numbers.count - begin if count is None else count
-    raw = memory.read(numbers.address + begin * numbers.width, count * numbers.width)
-    return None if raw is None else to_floats(raw, numbers.dtype)
+    address, size, before = numbers.place(begin, begin + count)
+    raw = memory.read(address, size)
+    return None if raw is None else to_floats(raw, numbers.dtype)[before:before + count]
 
 
 def sample(numbers, memory):

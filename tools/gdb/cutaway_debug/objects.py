@@ -18,7 +18,8 @@ WEIGHT_REST = struct.Struct("<i 4x Q 2Q")  # dtype, data, owner
 STRING_SIZE = 32
 TENSOR_SIZE = SHAPE.size + POINTERS.size
 WEIGHT_SIZE = STRING_SIZE + SHAPE.size + WEIGHT_REST.size
-DTYPES = {0: ("f32", 4), 1: ("f16", 2), 2: ("bf16", 2)}
+DTYPES = {0: "f32", 1: "f16", 2: "bf16", 3: "q8_0"}
+UNITS = {"f32": (1, 4), "f16": (1, 2), "bf16": (1, 2), "q8_0": (32, 34)}  # so many numbers in so many bytes
 LONGEST_NAME = 400
 
 
@@ -37,9 +38,11 @@ class Numbers(NamedTuple):
             count *= extent
         return count
 
-    @property
-    def width(self):
-        return 4 if self.dtype == "f32" else 2
+    def place(self, begin, end):
+        """Address and size of the whole units that hold numbers [begin, end), and how many stand before them."""
+        numbers, size = UNITS[self.dtype]
+        first, last = begin // numbers, (end + numbers - 1) // numbers
+        return self.address + first * size, (last - first) * size, begin - first * numbers
 
 
 class Absent(NamedTuple):
@@ -108,8 +111,8 @@ def block_fault(numbers, control, memory):
 
 
 def readable_fault(numbers, memory):
-    last = numbers.address + (numbers.count - 1) * numbers.width
-    if memory.read(numbers.address, numbers.width) is None or memory.read(last, numbers.width) is None:
+    ends = numbers.place(0, 1), numbers.place(numbers.count - 1, numbers.count)
+    if any(memory.read(address, size) is None for address, size, _ in ends):
         return f"its {numbers.count} numbers are not in the program's memory"
     return None
 
@@ -139,6 +142,6 @@ def weight_of(raw, memory):
         return unsure("Weight", "its name or its dtype makes no sense")
     if data == 0:
         return Absent("Weight", f"not loaded; its layer needs {shape_text(shape)}")
-    numbers = Numbers("Weight", name, shape, DTYPES[dtype][0], data)
+    numbers = Numbers("Weight", name, shape, DTYPES[dtype], data)
     fault = readable_fault(numbers, memory)
     return unsure("Weight", fault) if fault else numbers
