@@ -11,6 +11,7 @@
 #include "nn/module.h"
 #include "tensor/error.h"
 #include "tensor/file_writer.h"
+#include "tensor/gguf.h"
 #include "tensor/safetensors.h"
 
 namespace cutaway {
@@ -22,11 +23,31 @@ struct ConvertArguments {
   std::string source, out, dtype = "same", tokenizer, variant;
 };
 
-DType dtype_for(const ConvertArguments& arguments, const Weight& weight) {
+bool to_gguf(const ConvertArguments& arguments) { return arguments.out.ends_with(".gguf"); }
+bool to_file(const ConvertArguments& arguments) {
+  return to_gguf(arguments) || arguments.out.ends_with(".safetensors");
+}
+
+// Which weights stable-diffusion.cpp packs: matrices with rows of whole blocks, but no embeddings and not the
+// network of the time. Its choice is by ggml's first extent, which is 3 or 1 for a convolution. Norms, which
+// it would pack, are too small to matter and stay as they are.
+bool packable(const std::string& name, const Shape& shape) {
+  return name.ends_with(".weight") && shape.rank() == 2 && shape[1] % q8_0_block == 0 &&
+         name.find("embedding") == std::string::npos && name.find("time_embed.") == std::string::npos;
+}
+
+// `name` is the one in the file.
+DType dtype_for(const ConvertArguments& arguments, const std::string& name, const Weight& weight) {
   if (arguments.dtype == "f32") return DType::f32;
   if (arguments.dtype == "f16") return DType::f16;
   if (arguments.dtype == "bf16") return DType::bf16;
-  return weight.dtype;
+  if (arguments.dtype == "q8_0") {
+    if (packable(name, weight.shape)) return DType::q8_0;
+    return weight.shape.rank() >= 2 && weight.dtype == DType::f32 ? DType::f16 : weight.dtype;
+  }
+  // "same"; packed numbers become f32, which loses nothing, where they cannot stay.
+  const bool stays = to_gguf(arguments) && weight.shape[-1] % q8_0_block == 0;
+  return weight.dtype == DType::q8_0 && !stays ? DType::f32 : weight.dtype;
 }
 
 // `rename` gives the name in the file.
@@ -34,7 +55,8 @@ template <class Network, class Rename>
 void collect(std::vector<NamedWeight>& weights, const ConvertArguments& arguments, Network& network,
              const Rename& rename) {
   for_each_weight(network, "", [&](const std::string& name, const Weight& weight) {
-    weights.push_back({rename(name), weight, dtype_for(arguments, weight)});
+    const std::string name_in_file = rename(name);
+    weights.push_back({name_in_file, weight, dtype_for(arguments, name_in_file, weight)});
   });
 }
 
@@ -56,12 +78,21 @@ void write_file(const ConvertArguments& arguments, Networks& networks) {
   for (NamedWeight& named : weights) {
     const Shape& shape = named.weight.shape;
     const bool convolution = named.name.find(".mid.attn_1.") != std::string::npos && shape.rank() == 2;
-    if (convolution) named.weight.shape = Shape{shape[0], shape[1], 1, 1};  // where ours is a linear layer
+    if (!convolution) continue;
+    named.weight.shape = Shape{shape[0], shape[1], 1, 1};  // where ours is a linear layer
+    named.dtype = dtype_for(arguments, named.name, named.weight);
   }
   collect(weights, arguments, networks.text_encoder,
           [](const std::string& name) { return ldm_text_prefix + name; });
   // The sizes go along, since shapes do not tell all of them.
-  write_weights(arguments.out, weights, {{"cutaway.config", networks.sizes.dump()}, {"format", "pt"}});
+  std::map<std::string, std::string> metadata{{"cutaway.config", networks.sizes.dump()}};
+  if (to_gguf(arguments)) {
+    metadata["general.architecture"] = "sd1";
+    write_gguf(arguments.out, weights, metadata);
+  } else {
+    metadata["format"] = "pt";
+    write_weights(arguments.out, weights, metadata);
+  }
 }
 
 // ---- A folder
@@ -128,9 +159,11 @@ void write_folder(const ConvertArguments& arguments, Networks& networks) {
   }
 }
 
-bool to_file(const ConvertArguments& arguments) { return arguments.out.ends_with(".safetensors"); }
-
 void check_out(const ConvertArguments& arguments) {
+  if (arguments.dtype == "q8_0" && !to_gguf(arguments)) {
+    throw Error("q8_0 is written to one GGUF file: give --out a name that ends in .gguf, not " +
+                arguments.out);
+  }
   must_be_writable(to_file(arguments) ? arguments.out
                                       : fs::path(arguments.out + "/").parent_path().string() + ".x");
   std::error_code ignored;
@@ -145,7 +178,8 @@ void check_out(const ConvertArguments& arguments) {
 
 void convert(const ConvertArguments& arguments) {
   check_out(arguments);
-  Networks networks = load_networks(arguments.source, arguments.variant);
+  const bool formula = arguments.source == "formula:sd15";
+  Networks networks = formula ? formula_networks() : load_networks(arguments.source, arguments.variant);
   if (to_file(arguments)) {
     write_file(arguments, networks);
     std::printf("%s  one file, CompVis' naming; to draw with it, add --tokenizer DIR\n",
@@ -163,16 +197,18 @@ void add_convert_command(CLI::App& program, int&) {
   auto arguments = std::make_shared<ConvertArguments>();
   CLI::App& command =
       *program.add_subcommand("convert", "Write a model in another layout: a folder, or one file");
-  command.add_option("source", arguments->source, "An SD 1.x model, a file or a folder")
+  command
+      .add_option("source", arguments->source,
+                  "An SD 1.x model, a file or a folder; formula:sd15 makes one of full size to measure with")
       ->type_name("FILE|FOLDER")
       ->required();
   command
       .add_option("--out", arguments->out,
-                  "Where to: a name that ends in .safetensors is one file, else a folder")
+                  "Where to: a name that ends in .safetensors or .gguf is one file, else a folder")
       ->type_name("FILE|FOLDER")
       ->required();
-  command.add_option("--dtype", arguments->dtype, "f32, f16, bf16 or same")
-      ->check(CLI::IsMember({"f32", "f16", "bf16", "same"}))
+  command.add_option("--dtype", arguments->dtype, "f32, f16, bf16, q8_0 (only .gguf) or same")
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "same"}))
       ->capture_default_str();
   command.add_option("--tokenizer", arguments->tokenizer, "Copy vocab.json and merges.txt from here")
       ->type_name("DIR");

@@ -168,6 +168,7 @@ void generate(const GenerateArguments& arguments) {
   GenerateOptions options = to_generate_options(arguments.picture);
   const uint64_t first_seed = options.seed;
   const StableDiffusion model = load_model(arguments.picture);
+  if (!arguments.quiet) std::printf("loaded    %27.3f s\n", seconds_since(begin));
   const inside::Watch watch(arguments.inside);
 
   std::vector<Tensor> batches;

@@ -176,6 +176,40 @@ json given_sizes(const TensorSet& tensors) {
 
 }  // namespace
 
+json sd15_sizes() {
+  const std::vector<int64_t> unet{320, 640, 1280, 1280}, vae{128, 256, 512, 512};
+  const std::string attends = "CrossAttnDownBlock2D", attends_up = "CrossAttnUpBlock2D";
+  return {{"unet",
+           {{"in_channels", 4},
+            {"out_channels", 4},
+            {"block_out_channels", unet},
+            {"layers_per_block", 2},
+            {"cross_attention_dim", 768},
+            {"attention_head_dim", 8},
+            {"use_linear_projection", false},
+            {"down_block_types", {attends, attends, attends, "DownBlock2D"}},
+            {"up_block_types", {"UpBlock2D", attends_up, attends_up, attends_up}},
+            {"sample_size", 64}}},
+          {"vae",
+           {{"in_channels", 3},
+            {"out_channels", 3},
+            {"latent_channels", 4},
+            {"block_out_channels", vae},
+            {"down_block_types", std::vector<std::string>(vae.size(), "DownEncoderBlock2D")},
+            {"up_block_types", std::vector<std::string>(vae.size(), "UpDecoderBlock2D")},
+            {"layers_per_block", 2},
+            {"scaling_factor", 0.18215}}},
+          {"text_encoder",
+           {{"vocab_size", 49408},
+            {"hidden_size", 768},
+            {"max_position_embeddings", 77},
+            {"num_hidden_layers", 12},
+            {"num_attention_heads", 12},
+            {"intermediate_size", 3072},
+            {"hidden_act", "quick_gelu"}}},
+          {"scheduler", sd1_scheduler()}};
+}
+
 json ldm_sizes(const TensorSet& tensors) {
   const Shapes shapes(tensors);
   json sizes = {{"unet", unet_sizes(shapes, tensors.path())},
@@ -192,7 +226,8 @@ json ldm_sizes(const TensorSet& tensors) {
 }
 
 PartSource::PartSource(const TensorSet& tensors, const std::string& prefix,
-                       const std::vector<std::string>& wanted, const Names& names_in_file)
+                       const std::vector<std::string>& wanted, const Names& names_in_file,
+                       const std::vector<std::string>& left_aside)
     : tensors_(tensors), description_(tensors.path()) {
   std::set<const StoredTensor*> taken;
   for (const std::string& name : wanted) {
@@ -206,9 +241,11 @@ PartSource::PartSource(const TensorSet& tensors, const std::string& prefix,
     }
   }
   for (const StoredTensor* stored : tensors.tensors()) {
-    if (stored->name.starts_with(prefix) && !taken.contains(stored)) {
-      names_.push_back(stored->name.substr(prefix.size()));
-    }
+    if (!stored->name.starts_with(prefix) || taken.contains(stored)) continue;
+    const std::string name = stored->name.substr(prefix.size());
+    const bool aside = std::any_of(left_aside.begin(), left_aside.end(),
+                                   [&](const std::string& front) { return name.starts_with(front); });
+    if (!aside) names_.push_back(name);
   }
 }
 
@@ -231,6 +268,13 @@ PartSource::Names one_name(std::function<std::optional<std::string>(const std::s
   };
 }
 
+// What stands beside the text encoder's weights in some files: a buffer 0, 1, 2, ..., and the rest of CLIP.
+const std::vector<std::string> beside_text = {
+    "text_model.embeddings.position_ids", "embeddings.position_ids", "logit_scale",      "text_projection",
+    "text_model.text_projection",         "vision_model.",           "visual_projection"};
+// The judge that the VAE was trained against, and a second, averaged set of weights.
+const std::vector<std::string> beside_vae = {"loss.", "model_ema."};
+
 }  // namespace
 
 PartSource unet_in_ldm(const TensorSet& tensors, UNet& unet) {
@@ -240,22 +284,25 @@ PartSource unet_in_ldm(const TensorSet& tensors, UNet& unet) {
 
 PartSource vae_in_ldm(const TensorSet& tensors, AutoencoderKL& vae) {
   return PartSource(tensors, ldm_vae_prefix, weight_names(vae),
-                    one_name([&](const std::string& name) { return ldm_vae_name(name, vae.config); }));
+                    one_name([&](const std::string& name) { return ldm_vae_name(name, vae.config); }),
+                    beside_vae);
 }
 
 PartSource text_encoder_in_ldm(const TensorSet& tensors, const std::vector<std::string>& wanted) {
-  return PartSource(tensors, ldm_text_prefix, wanted, [](const std::string& name) {
+  const auto names = [](const std::string& name) {
     return std::vector<std::string>{name, name.substr(name.find('.') + 1)};
-  });
+  };
+  return PartSource(tensors, ldm_text_prefix, wanted, names, beside_text);
 }
 
 PartSource part_in_folder(const TensorSet& tensors, const std::vector<std::string>& wanted) {
-  return PartSource(tensors, "", wanted, [](const std::string& name) {
+  const auto names_in_file = [](const std::string& name) {
     std::vector<std::string> names{name};
     if (const auto older = older_vae_name(name)) names.push_back(*older);
     if (name.starts_with("text_model.")) names.push_back(name.substr(std::string("text_model.").size()));
     return names;
-  });
+  };
+  return PartSource(tensors, "", wanted, names_in_file, beside_text);
 }
 
 }  // namespace cutaway

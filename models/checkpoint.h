@@ -55,6 +55,9 @@ CheckpointSummary summary_of(const TensorSet& tensors);
 /// kind.
 nlohmann::json ldm_sizes(const TensorSet& tensors);
 
+/// The same for Stable Diffusion 1.5 itself.
+nlohmann::json sd15_sizes();
+
 /// The weights of one network among the tensors of a checkpoint.
 class PartSource : public WeightSource {
  public:
@@ -62,9 +65,9 @@ class PartSource : public WeightSource {
   using Names = std::function<std::vector<std::string>(const std::string& name)>;
 
   /// `wanted` are the network's own names. What else stands in the file below `prefix` is reported as
-  /// unexpected.
+  /// unexpected, unless it starts with one of `left_aside`.
   PartSource(const TensorSet& tensors, const std::string& prefix, const std::vector<std::string>& wanted,
-             const Names& names_in_file);
+             const Names& names_in_file, const std::vector<std::string>& left_aside = {});
 
   std::string description() const override { return description_; }
   std::vector<std::string> names() const override { return names_; }

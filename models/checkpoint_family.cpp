@@ -60,7 +60,7 @@ class Names {
 
 struct PartRule {
   const char* front;  // what the tensor's name starts with
-  const char* part;   // "" is a part that is left aside as "other"
+  const char* part;   // "ema" and "other" are left aside
 };
 
 void count(std::vector<CheckpointPart>& parts, const std::string& name, const StoredTensor& tensor) {
@@ -81,7 +81,8 @@ void count_by(CheckpointSummary& summary, const Names& names, std::initializer_l
     const auto rule = std::find_if(rules.begin(), rules.end(),
                                    [&](const PartRule& r) { return tensor->name.starts_with(r.front); });
     if (rule != rules.end()) {
-      count(std::string_view(rule->part) == "ema" ? summary.ignored : summary.parts, rule->part, *tensor);
+      const std::string part = rule->part;
+      count(part == "ema" || part == "other" ? summary.ignored : summary.parts, part, *tensor);
     } else {
       count(summary.ignored, "other", *tensor);
     }
@@ -199,10 +200,10 @@ int64_t unet_channels(const Names& names) {
   return 0;
 }
 
-bool has_part(const CheckpointSummary& summary, std::string_view name) {
-  return std::any_of(summary.parts.begin(), summary.parts.end(),
-                     [&](const auto& p) { return p.name == name; });
+bool among(const std::vector<CheckpointPart>& parts, std::string_view name) {
+  return std::any_of(parts.begin(), parts.end(), [&](const auto& p) { return p.name == name; });
 }
+bool has_part(const CheckpointSummary& summary, std::string_view name) { return among(summary.parts, name); }
 
 void advise(CheckpointSummary& summary) {
   const bool whole =
@@ -224,6 +225,8 @@ void advise(CheckpointSummary& summary) {
     summary.advice =
         "Stable Diffusion XL: a larger UNet and two text encoders, not read here; take an SD 1.x model";
   }
+  if (summary.family.starts_with("sd1") && among(summary.ignored, "ema"))
+    summary.advice += " (it uses the plain weights, not their average over the training, model_ema)";
 }
 
 bool is_checkpoint(CheckpointSummary& summary, const Names& names) {
@@ -241,7 +244,7 @@ bool is_checkpoint(CheckpointSummary& summary, const Names& names) {
   if (names.starts(ldm_unet_prefix)) {
     count_by(summary, names,
              {{ldm_unet_prefix, "unet"},
-              {"first_stage_model.loss.", "ema"},
+              {"first_stage_model.loss.", "other"},
               {ldm_vae_prefix, "vae"},
               {"cond_stage_model.", "text_encoder"},
               {"conditioner.", "text_encoder"},

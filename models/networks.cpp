@@ -4,6 +4,7 @@
 
 #include "models/checkpoint.h"
 #include "models/config.h"
+#include "nn/weight_sources.h"
 #include "tensor/error.h"
 #include "tensor/json.h"
 
@@ -11,10 +12,6 @@ namespace cutaway {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A buffer 0, 1, 2, ... that older files carry along.
-const std::vector<std::string> text_buffers = {"text_model.embeddings.position_ids",
-                                               "embeddings.position_ids"};
 
 std::string place(const std::string& path, bool folder, const std::string& part) {
   if (!folder) return path + ", " + part;
@@ -43,7 +40,7 @@ Networks from_folder(const std::string& folder, const std::string& variant) {
   const auto tensors = [&](const char* part) { return TensorSet::of_folder(folder + "/" + part, variant); };
   const TensorSet text = tensors("text_encoder"), unet = tensors("unet"), vae = tensors("vae");
   load_weights(networks.text_encoder, "text_encoder",
-               part_in_folder(text, weight_names(networks.text_encoder)), text_buffers);
+               part_in_folder(text, weight_names(networks.text_encoder)));
   load_weights(networks.unet, "unet", part_in_folder(unet, weight_names(networks.unet)));
   load_weights(networks.vae, "vae", part_in_folder(vae, weight_names(networks.vae)));
   return networks;
@@ -58,13 +55,22 @@ Networks from_file(const std::string& file) {
   }
   Networks networks = empty_networks(file, false, ldm_sizes(tensors));
   load_weights(networks.text_encoder, "text_encoder",
-               text_encoder_in_ldm(tensors, weight_names(networks.text_encoder)), text_buffers);
+               text_encoder_in_ldm(tensors, weight_names(networks.text_encoder)));
   load_weights(networks.unet, "unet", unet_in_ldm(tensors, networks.unet));
   load_weights(networks.vae, "vae", vae_in_ldm(tensors, networks.vae));
   return networks;
 }
 
 }  // namespace
+
+Networks formula_networks() {
+  const FormulaSource source;
+  Networks networks = empty_networks("formula:sd15", false, sd15_sizes());
+  load_weights(networks.text_encoder, "text_encoder", source);
+  load_weights(networks.unet, "unet", source);
+  load_weights(networks.vae, "vae", source);
+  return networks;
+}
 
 std::string Networks::where(const std::string& part) const { return place(path, folder, part); }
 

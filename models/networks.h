@@ -29,4 +29,8 @@ struct Networks {
 /// is missing, broken, or has no network's names and shapes.
 Networks load_networks(const std::string& path, const std::string& variant = "");
 
+/// Stable Diffusion 1.5 at full size with the weights of the formula (docs/formula_weights.md): 1,066,235,307
+/// numbers made in memory, 4.3 GB.
+Networks formula_networks();
+
 }  // namespace cutaway

@@ -55,6 +55,42 @@ def strides(shape):
     return steps
 
 
+def _stand_in(module, name, function=False):
+    """A class or function that pickle writes down as `module`.`name`."""
+    parts = module.split(".")
+    for i in range(len(parts)):
+        sys.modules.setdefault(".".join(parts[:i + 1]), types.ModuleType(".".join(parts[:i + 1])))
+    thing = (lambda *arguments: None) if function else type(name, (), {})
+    thing.__module__, thing.__name__, thing.__qualname__ = module, name, name
+    setattr(sys.modules[module], name, thing)
+    return thing
+
+
+def parameter_dict(parameters):
+    """A torch.nn.ParameterDict."""
+    _torch()
+    made = _stand_in("torch.nn.modules.container", "ParameterDict")()
+    made.__dict__.update(training=True, _parameters=OrderedDict(parameters), _buffers=OrderedDict())
+    return made
+
+
+def notes_of_a_training():
+    """What PyTorch Lightning leaves in a checkpoint beside the weights."""
+    scalar = _stand_in("numpy.core.multiarray", "scalar", function=True)
+    dtype = _stand_in("numpy", "dtype")
+    dtype.__reduce__ = lambda self: (dtype, ("f8", False, True), (3, "<", None, None, None, -1, -1, 0))
+
+    class Score:
+        def __reduce__(self):
+            return scalar, (dtype(), b"12345678")
+    storage = Storage("F32", "score", bytes(4))
+    return {"epoch": 6, "global_step": 470000, "pytorch-lightning_version": "1.4.2", "lr_schedulers": [{"last_lr": [1e-4]}],
+            "optimizer_states": [{"state": {0: {"exp_avg": TorchTensor(storage, 0, [], [])}}}],
+            "callbacks": {_stand_in("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"):
+                          {"monitor": "val/loss_simple_ema", "best_model_score": Score(),
+                           "current_score": TorchTensor(storage, 0, [], [])}}}
+
+
 class Pickler(pickle.Pickler):
     def __init__(self, file, protocol, legacy):
         super().__init__(file, protocol)
@@ -137,3 +173,54 @@ def write_gguf(path, tensors, pairs=(), alignment=32, version=3):
         data += raw
     header += bytes(-len(header) % alignment)
     path.write_bytes(header + data)
+
+
+def q8_0_by_ggml(values):
+    """As ggml's quantize_row_q8_0_ref has it, in float32: the scale is rounded to f16 only for the file."""
+    def f32(x):
+        return struct.unpack("<f", struct.pack("<f", x))[0]
+    out = b""
+    for at in range(0, len(values), 32):
+        block = values[at:at + 32]
+        scale = f32(max(map(abs, block)) / 127)
+        inverse = f32(1 / scale) if scale else 0.0
+        scaled = [f32(v * inverse) for v in block]
+        out += struct.pack("<e32b", scale, *(int(abs(v) + 0.5) * (1 if v >= 0 else -1) for v in scaled))
+    return out
+
+
+def read_gguf(path):
+    """name -> (dtype, shape, bytes); shapes are turned around."""
+    data, at = path.read_bytes(), 0
+    sizes = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34)}
+
+    def take(form):
+        nonlocal at
+        values = struct.unpack_from("<" + form, data, at)
+        at += struct.calcsize("<" + form)
+        return values if len(values) > 1 else values[0]
+
+    def text():
+        return take(f"{take('Q')}s").decode()
+    assert take("4s") == b"GGUF" and take("I") == 3
+    count, pairs = take("QQ")
+    for _ in range(pairs):
+        text()
+        assert take("I") == 8
+        text()
+    rows = []
+    for _ in range(count):
+        name, rank = text(), take("I")
+        shape = [take("Q") for _ in range(rank)][::-1]
+        dtype = {number: known for known, number in GGUF_TYPES.items()}[take("I")]
+        rows.append((name, dtype, shape, take("Q")))
+    start = at + -at % 32
+    tensors = {}
+    for name, dtype, shape, offset in rows:
+        size = 1
+        for extent in shape:
+            size *= extent
+        numbers, unit = sizes[dtype]
+        assert offset % 32 == 0
+        tensors[name] = (dtype, shape, data[start + offset:start + offset + size // numbers * unit])
+    return tensors

@@ -79,8 +79,28 @@ def change_weight(path, name, position, change):
     Path(path).write_bytes(data)
 
 
+def paeth(left, up, corner):
+    guess = left + up - corner
+    return min((left, up, corner), key=lambda byte: abs(guess - byte))
+
+
+def rgb_of_png(path):
+    """The picture's bytes, row by row, with the rows' filters undone (PNG specification, section 9)."""
+    width, height, packed, _ = read_png(path)
+    rows = zlib.decompress(packed)
+    above, pixels, size = bytearray(3 * width), bytearray(), 3 * width + 1
+    for y in range(height):
+        kind, row = rows[y * size], bytearray(rows[y * size + 1:(y + 1) * size])
+        for i, byte in enumerate(row):
+            left, corner = (row[i - 3], above[i - 3]) if i >= 3 else (0, 0)
+            row[i] = (byte + [0, left, above[i], (left + above[i]) // 2, paeth(left, above[i], corner)][kind]) % 256
+        pixels += row
+        above = row
+    return pixels
+
+
 def read_png(path):
-    """width, height, rows of RGB bytes joined, text chunks."""
+    """width, height, the packed rows as they stand in the file, text chunks."""
     data = Path(path).read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     at, pixels, texts, width, height = 8, b"", {}, 0, 0

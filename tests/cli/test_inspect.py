@@ -6,7 +6,7 @@ import struct
 import unittest
 
 import formats
-from program import DEMO, ROOT, ProgramTest, read_png, read_safetensors
+from program import DEMO, ROOT, ProgramTest, read_png, read_safetensors, rgb_of_png
 
 NAMES = ROOT / "tests/reference/names"
 RUN = ("--prompt", "a red car", "--seed", 3, "--steps", 2, "--quiet")
@@ -237,8 +237,29 @@ class Layouts(InspectTest):
             tensors["model_ema." + name[len("model."):].replace(".", "")] = (dtype, shape, bytes(len(raw)))
         tensors["betas"] = ("F32", [4], bytes(16))
         tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"] = ("I64", [1, 24], bytes(192))
+        for name in ("cond_stage_model.logit_scale", "cond_stage_model.transformer.text_projection.weight",
+                     "cond_stage_model.transformer.vision_model.post_layernorm.weight", "alphas_cumprod",
+                     "first_stage_model.loss.logvar", "first_stage_model.model_ema.decay", "model_ema.num_updates"):
+            tensors[name] = ("F32", [4], bytes(16))
         write_safetensors(self.folder / "demo.safetensors", tensors, {"cutaway.config": json.dumps(sizes)})
         self.same(self.picture("demo.safetensors", "--tokenizer", DEMO / "tokenizer"), self.expected)
+
+    def test_inpainting_model_there_and_back(self):
+        """Its UNet takes five channels more."""
+        model = self.copy_of_demo()
+        tensors = read_safetensors(model / UNET)[0]
+        dtype, shape, raw = tensors["conv_in.weight"]
+        row = 4 * 9 * 2  # bytes of the four channels for one output
+        wide = b"".join(raw[at:at + row] + bytes(row * 5 // 4) for at in range(0, len(raw), row))
+        tensors["conv_in.weight"] = (dtype, [shape[0], 9, 3, 3], wide)
+        write_safetensors(model / UNET, tensors)
+        self.refuses("convert", model, "--out", "new", says="inpainting")  # config.json still says 4
+        config = json.loads((model / "unet/config.json").read_text())
+        (model / "unet/config.json").write_text(json.dumps(dict(config, in_channels=9)))
+        self.run_well("convert", model, "--out", "wide.safetensors")
+        self.assertEqual(self.inspect("wide.safetensors")["family"], "sd1-inpainting")
+        self.run_well("convert", "wide.safetensors", "--out", "back")
+        self.assertTrue(read_safetensors(self.folder / "back" / UNET)[0] == tensors)
 
     def test_single_file_that_does_not_fit(self):
         tensors, sizes = demo_in_compvis()
@@ -318,10 +339,12 @@ class Layouts(InspectTest):
         (self.folder / "demo.json").write_text(json.dumps(sizes))
         state = formats.as_torch(tensors)
         for name, write in [
-                ("demo.ckpt", lambda path: formats.write_torch(path, {"state_dict": state, "global_step": 470000,
-                                                                      "lr": 1e-4, "notes": [None, True, (1, "a")]})),
+                ("demo.ckpt", lambda path: formats.write_torch(path, {"state_dict": state, "lr": 1e-4,
+                                                                      "notes": [None, True, (1, "a")],
+                                                                      **formats.notes_of_a_training()})),
                 ("demo.pt", lambda path: formats.write_torch(path, state, 4, "demo")),
-                ("demo.pth", lambda path: formats.write_torch_legacy(path, {"state_dict": state}))]:
+                ("demo.pth", lambda path: formats.write_torch_legacy(path, {**formats.notes_of_a_training(),
+                                                                                        "state_dict": state}))]:
             with self.subTest(name):
                 write(self.folder / name)
                 says = self.inspect(name)
@@ -385,6 +408,50 @@ class Layouts(InspectTest):
         self.run_well("convert", DEMO, "--out", "bf16", "--dtype", "bf16")
         self.assertEqual(self.inspect("bf16")["dtypes"], ["BF16"])
         self.assertTrue(self.picture("bf16") != self.expected, "bf16 has fewer digits")
+
+    def test_convert_to_gguf(self):
+        self.run_well("convert", DEMO, "--out", "demo.gguf")
+        says = self.inspect("demo.gguf")
+        self.assertEqual((says["family"], says["naming"], says["format"]), ("sd1", "compvis", "gguf"))
+        self.same(self.picture("demo.gguf", "--tokenizer", DEMO / "tokenizer"), self.expected)
+
+    def test_convert_to_q8_0(self):
+        self.run_well("convert", DEMO, "--out", "demo.gguf", "--dtype", "q8_0")
+        dtypes = {name: dtype for name, (dtype, _, _) in formats.read_gguf(self.folder / "demo.gguf").items()}
+        unet = "model.diffusion_model."
+        for name, dtype in [("input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight", "Q8_0"),
+                            ("input_blocks.1.1.transformer_blocks.0.ff.net.0.proj.weight", "Q8_0"),
+                            ("input_blocks.1.0.emb_layers.1.weight", "Q8_0"), ("time_embed.0.weight", "F16"),
+                            ("input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.bias", "F16"),
+                            ("input_blocks.1.1.norm.weight", "F16"), ("input_blocks.1.1.proj_in.weight", "F16"),
+                            ("input_blocks.1.0.in_layers.2.weight", "F16")]:
+            self.assertEqual(dtypes[unet + name], dtype, name)
+        self.assertEqual(dtypes["first_stage_model.encoder.mid.attn_1.q.weight"], "F16")  # a 1x1 convolution there
+        text = "cond_stage_model.transformer.text_model."
+        self.assertEqual(dtypes[text + "embeddings.token_embedding.weight"], "F16")
+        self.assertEqual(dtypes[text + "encoder.layers.0.mlp.fc1.weight"], "Q8_0")
+        # Packed as ggml does it, bit by bit.
+        name = unet + "input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight"
+        raw = demo_in_compvis()[0][name][2]
+        packed = formats.read_gguf(self.folder / "demo.gguf")[name][2]
+        self.assertTrue(packed == formats.q8_0_by_ggml(struct.unpack(f"<{len(raw) // 2}e", raw)))
+        # Nearly the same picture: bytes of 0 to 255.
+        pictures = []
+        for model in ("demo.gguf", DEMO):
+            self.run_well("generate", "--model", model, "--tokenizer", DEMO / "tokenizer", *RUN[:4], "--steps", 10, "--out", "p.png")
+            pictures.append(rgb_of_png(self.folder / "p.png"))
+        differences = [abs(a - b) for a, b in zip(*pictures)]
+        self.assertLess(sum(differences) / len(differences), 2)
+        self.assertGreater(max(differences), 0)
+        drawn = self.picture("demo.gguf", "--tokenizer", DEMO / "tokenizer")
+        # Again, and back: nothing more is lost.
+        self.run_well("convert", "demo.gguf", "--out", "again.gguf")
+        self.assertTrue(formats.read_gguf(self.folder / "again.gguf") == formats.read_gguf(self.folder / "demo.gguf"))
+        self.run_well("convert", "demo.gguf", "--out", "back", "--tokenizer", DEMO / "tokenizer")
+        self.assertEqual(self.inspect("back")["dtypes"], ["F16", "F32"])
+        self.same(self.picture("back"), drawn)
+        self.refuses("convert", DEMO, "--out", "new", "--dtype", "q8_0", says=("q8_0", ".gguf"))
+        self.refuses("convert", DEMO, "--out", "new.safetensors", "--dtype", "q8_0", says=("q8_0", ".gguf"))
 
     def test_convert_refuses(self):
         (self.folder / "full").mkdir()

@@ -1,6 +1,10 @@
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "models/checkpoint.h"
 #include "models/clip_text.h"
+#include "models/config.h"
 #include "models/unet.h"
 #include "models/vae.h"
 #include "nn/weight_sources.h"
@@ -114,4 +118,15 @@ TEST_CASE("clip skip leaves out the last layers, and says so when there are none
                        doctest::Contains("token id 20 is outside the vocabulary of 20"), Error);
   const Tensor rows = pooled(clip(ids), ids);
   CHECK_CLOSE(rows, slice(clip(ids), 1, 3, 4).reshaped({1, 8}), 0);
+}
+
+TEST_CASE("the sizes of Stable Diffusion 1.5 make its networks") {
+  const nlohmann::json sizes = sd15_sizes();
+  UNet unet(unet_config(sizes.at("unet"), "unet"));
+  CHECK(parameter_count(unet) == 859'520'964);
+  AutoencoderKL vae(vae_config(sizes.at("vae"), "vae"));
+  CHECK(parameter_count(vae) == 83'653'863);
+  CLIPTextModel text_encoder(clip_text_config(sizes.at("text_encoder"), "text_encoder"));
+  CHECK(parameter_count(text_encoder) == 123'060'480);
+  CHECK(scheduler_config(sizes.at("scheduler"), "scheduler").num_train_timesteps == 1000);
 }
