@@ -1,6 +1,6 @@
 """Writes small inputs for the fuzzers to begin with: make_seeds.py FOLDER makes FOLDER/<target>/*.
 
-Each target gets a few good files and the words that its format is made of (FOLDER/<target>.dict)."""
+Each target gets a few good files, what earlier runs have found worth keeping (corpus/<target>.zip), and the words that its format is made of (FOLDER/<target>.dict)."""
 import io
 import json
 import struct
@@ -147,6 +147,9 @@ def main():
         (out / target).mkdir(exist_ok=True)
         for i, seed in enumerate(seeds()):
             (out / target / f"seed{i}").write_bytes(seed)
+        kept = ROOT / f"tests/fuzz/corpus/{target}.zip"
+        if kept.exists():
+            zipfile.ZipFile(kept).extractall(out / target)
         words = (word if "\\" in word else word.replace('"', '\\"') for word in WORDS[target])
         (out / f"{target}.dict").write_text("".join(f'"{word}"\n' for word in words))
 
