@@ -1,6 +1,7 @@
 """Writes small inputs for the fuzzers to begin with: make_seeds.py FOLDER makes FOLDER/<target>/*.
 
-Each target gets a few good files, what earlier runs have found worth keeping (corpus/<target>.zip), and the words that its format is made of (FOLDER/<target>.dict)."""
+Each target gets a few good files, what earlier runs have found worth keeping (corpus/<target>.zip), and the words that its
+format is made of (FOLDER/<target>.dict)."""
 import io
 import json
 import struct
