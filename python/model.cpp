@@ -204,17 +204,17 @@ void bind_stable_diffusion(py::module_& module) {
           [](const ModelPtr& self, const std::string& prompt, uint64_t seed, int steps, float cfg,
              const std::string& negative_prompt, const std::string& sampler, float eta, int64_t batch,
              int64_t width, int64_t height, const Tensor& start, const std::optional<py::function>& on_step) {
-            GenerateOptions options{.prompt = prompt,
-                                    .negative_prompt = negative_prompt,
-                                    .sampler = sampler_named(sampler),
-                                    .steps = steps,
-                                    .guidance_scale = cfg,
-                                    .eta = eta,
-                                    .seed = seed,
-                                    .batch = batch,
-                                    .width = width,
-                                    .height = height,
-                                    .start = {}};
+            GenerateOptions options;
+            options.prompt = prompt;
+            options.negative_prompt = negative_prompt;
+            options.sampler = sampler_named(sampler);
+            options.steps = steps;
+            options.guidance_scale = cfg;
+            options.eta = eta;
+            options.seed = seed;
+            options.batch = batch;
+            options.width = width;
+            options.height = height;
             if (!start.empty()) options.start = start;
             return generate(*self, options, on_step);
           },

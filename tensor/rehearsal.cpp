@@ -28,6 +28,7 @@ Rehearsal::~Rehearsal() {
 
 RehearsedMemory Rehearsal::finish() {
   finished_ = true;
+  unwatched_.reset();
   return end_rehearsed_memory();
 }
 

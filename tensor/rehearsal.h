@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "tensor/memory.h"
+#include "tensor/trace.h"
 #include "tensor/weight.h"
 
 namespace cutaway {
@@ -28,6 +30,7 @@ class Rehearsal {
 
  private:
   bool finished_ = false;
+  std::optional<Unwatched> unwatched_{std::in_place};  // the tensors of a rehearsal mean nothing
 };
 
 /// For kernels: skip the computing now?

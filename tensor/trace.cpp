@@ -1,6 +1,7 @@
 #include "tensor/trace.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace cutaway {
@@ -10,6 +11,7 @@ thread_local const Scope* innermost = nullptr;
 thread_local std::vector<Observer*> observers;
 thread_local double flops_so_far = 0;
 thread_local int step_now = -1;
+thread_local bool watched = true;
 
 std::string joined(const std::string& path, const char* name) {
   return path.empty() ? name : path + "." + name;
@@ -24,6 +26,12 @@ bool Observer::wants(const std::string&) const { return false; }
 
 Observe::Observe(Observer& observer) : observer_(&observer) { observers.push_back(observer_); }
 Observe::~Observe() { std::erase(observers, observer_); }
+
+Unwatched::Unwatched() : observers_(std::exchange(observers, {})), watched_(std::exchange(watched, false)) {}
+Unwatched::~Unwatched() {
+  observers = std::move(observers_);
+  watched = watched_;
+}
 
 namespace trace {
 
@@ -55,7 +63,7 @@ void inner_value(const char* name, Tensor value) {
 
 Scope::Scope(const std::string& path) : path_(path), outer_(innermost) {
   innermost = this;
-  trace::entered(path.c_str());
+  if (watched) trace::entered(path.c_str());
 }
 
 Scope::~Scope() { innermost = outer_; }

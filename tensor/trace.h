@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -35,6 +36,20 @@ class Observe {
 
  private:
   Observer* observer_;
+};
+
+/// While one lives, nobody sees this thread's layers: no observer is told, no breakpoint on a path stops.
+/// For runs that are not the user's, such as a rehearsal.
+class Unwatched {
+ public:
+  Unwatched();
+  ~Unwatched();
+  Unwatched(const Unwatched&) = delete;
+  Unwatched& operator=(const Unwatched&) = delete;
+
+ private:
+  std::vector<Observer*> observers_;
+  bool watched_;
 };
 
 namespace trace {

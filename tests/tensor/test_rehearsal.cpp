@@ -117,6 +117,35 @@ TEST_CASE("a weight that was let go comes back from its file") {
   CHECK(in_memory.f32()[3] == 3);
 }
 
+TEST_CASE("nobody sees a rehearsal: its tensors mean nothing") {
+  int seen = 0;
+  struct Counts : Observer {
+    int& seen;
+    explicit Counts(int& s) : seen(s) {}
+    void enter(const std::string&, std::span<Tensor* const>) override { ++seen; }
+    void value(const std::string&, Tensor&) override { ++seen; }
+    void operation(const std::string&, const char*, const Tensor&) override { ++seen; }
+  } counts(seen);
+  const auto layer = [](const Tensor& input) {
+    Tensor x = input;
+    static const std::string path = "layer";
+    const Scope scope(path, x);
+    return scope.out(silu(x));
+  };
+  const Tensor x = Tensor::filled({4}, 1);
+  const Observe observe(counts);
+  {
+    Rehearsal rehearsal;
+    layer(x);
+    CHECK_THROWS_AS(Rehearsal(), Error);
+    layer(x);
+    CHECK(seen == 0);
+    rehearsal.finish();
+  }
+  layer(x);
+  CHECK(seen == 3);
+}
+
 TEST_CASE("there is one rehearsal at a time") {
   const Rehearsal rehearsal;
   CHECK_THROWS_AS(Rehearsal(), Error);
