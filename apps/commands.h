@@ -20,6 +20,7 @@ void add_bench_command(CLI::App& program, int& exit_code);
 void add_describe_command(CLI::App& program, int& exit_code);
 void add_inspect_command(CLI::App& program, int& exit_code);
 void add_convert_command(CLI::App& program, int& exit_code);
+void add_config_command(CLI::App& program, int& exit_code);
 
 /// --backend, --isa, --conv and --threads, for every command that runs a network.
 struct RunOptions {

@@ -107,6 +107,7 @@ int run(int argc, char** argv) {
   add_describe_command(program, exit_code);
   add_inspect_command(program, exit_code);
   add_convert_command(program, exit_code);
+  add_config_command(program, exit_code);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

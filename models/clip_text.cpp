@@ -6,8 +6,29 @@
 #include "tensor/error.h"
 
 namespace cutaway {
+namespace {
 
-Tensor CLIPTextEmbeddings::operator()(const TokenIds& ids) const {
+// The rows of a table, for ids that may lie behind it: those are rows of `new_rows`.
+Tensor with_new_rows(const Embedding& table, TokenIds ids, const Tensor& new_rows) {
+  const int64_t known = table.weight.shape[0], width = table.weight.shape[1];
+  const std::vector<int64_t> wanted = ids.ids;
+  const int64_t count = new_rows.shape()[0];
+  for (int64_t& id : ids.ids) {
+    if (id >= known && id < known + count) id = 0;
+  }
+  Tensor tokens = table(ids);
+  Tensor mixed(tokens.shape(), tokens.values());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i] < known) continue;
+    const float* row = new_rows.data() + (wanted[i] - known) * width;
+    std::copy_n(row, width, mixed.mutable_data() + static_cast<int64_t>(i) * width);
+  }
+  return mixed;
+}
+
+}  // namespace
+
+Tensor CLIPTextEmbeddings::operator()(const TokenIds& ids, const Tensor& new_rows) const {
   Scope scope(path);
   if (ids.length > position_embedding.weight.shape[0]) {
     throw Error(
@@ -17,7 +38,8 @@ Tensor CLIPTextEmbeddings::operator()(const TokenIds& ids) const {
   TokenIds places{1, ids.length, std::vector<int64_t>(static_cast<size_t>(ids.length))};
   std::iota(places.ids.begin(), places.ids.end(), 0);
 
-  const Tensor tokens = token_embedding(ids);           // [N, T, hidden_size]
+  const Tensor tokens = new_rows.empty() ? token_embedding(ids)  // [N, T, hidden_size]
+                                         : with_new_rows(token_embedding, ids, new_rows);
   const Tensor positions = position_embedding(places);  // [1, T, hidden_size]
   return scope.out(add_to_each(tokens, positions));
 }
@@ -36,21 +58,22 @@ Tensor CLIPEncoder::operator()(Tensor x, int64_t skip_layers) const {
   return scope.out(x);
 }
 
-Tensor CLIPTextTransformer::operator()(const TokenIds& ids, int64_t skip_layers) const {
+Tensor CLIPTextTransformer::operator()(const TokenIds& ids, int64_t skip_layers,
+                                       const Tensor& new_rows) const {
   Scope scope(path);
-  Tensor x = embeddings(ids);
+  Tensor x = embeddings(ids, new_rows);
   x = encoder(x, skip_layers);
   x = final_layer_norm(x);
   return scope.out(x);
 }
 
-Tensor CLIPTextModel::operator()(const TokenIds& ids, int64_t clip_skip) const {
+Tensor CLIPTextModel::operator()(const TokenIds& ids, int64_t clip_skip, const Tensor& new_rows) const {
   Scope scope(path);
   if (clip_skip < 1 || clip_skip > config.num_hidden_layers) {
     throw Error("clip skip is " + std::to_string(clip_skip) + ", but must be from 1 to " +
                 std::to_string(config.num_hidden_layers) + ", the layers of this text encoder");
   }
-  return scope.out(text_model(ids, clip_skip - 1));
+  return scope.out(text_model(ids, clip_skip - 1, new_rows));
 }
 
 Tensor pooled(const Tensor& last_hidden_state, const TokenIds& ids) {

@@ -37,8 +37,8 @@ struct CLIPTextEmbeddings : Module {
     visit("position_embedding", position_embedding);
   }
 
-  // ids: [N, T]   ->   [N, T, hidden_size]
-  Tensor operator()(const TokenIds& ids) const;
+  // ids: [N, T]   ->   [N, T, hidden_size]. The id vocab_size + i is row i of new_rows [n, hidden_size].
+  Tensor operator()(const TokenIds& ids, const Tensor& new_rows = {}) const;
 };
 
 struct CLIPEncoder : Module {
@@ -70,7 +70,7 @@ struct CLIPTextTransformer : Module {
     visit("final_layer_norm", final_layer_norm);
   }
 
-  Tensor operator()(const TokenIds& ids, int64_t skip_layers) const;
+  Tensor operator()(const TokenIds& ids, int64_t skip_layers, const Tensor& new_rows = {}) const;
 };
 
 /// Radford et al. 2021. transformers: CLIPTextModel. 123,060,480 parameters in SD 1.x.
@@ -86,7 +86,8 @@ struct CLIPTextModel : Module {
   }
 
   // ids: [N, T]   ->   [N, T, hidden_size], after the last layer norm. clip_skip 2 leaves out the last layer.
-  Tensor operator()(const TokenIds& ids, int64_t clip_skip = 1) const;
+  // new_rows are those of textual inversion, models/new_words.h.
+  Tensor operator()(const TokenIds& ids, int64_t clip_skip = 1, const Tensor& new_rows = {}) const;
 };
 
 /// The one row of `last_hidden_state` that stands for the whole text: where the end token is, found as the

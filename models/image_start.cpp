@@ -47,13 +47,16 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
   const bool blends = options.mask && !model.paints_masks();
 
   RunStart run;
-  run.plan = plan(options.sampler, model.scheduler, options.steps);
+  Route way = route(options.conventions, options.sampler, options.spacing, model.scheduler, options.steps,
+                    options.eta);
+  run.sampler = way.sampler;
+  run.plan = std::move(way.plan);
   Tensor picture;
   if (!from_noise || blends) picture = encoded(model.vae, *options.image, latents, noise);
   run.noise = options.start ? *options.start : noise(latents);
   run.start = run.noise;
   if (!from_noise) {
-    run.plan = plan_from(run.plan, first_step(options.steps, strength));
+    run.plan = plan_from(run.plan, first_step(run.plan.count(), strength));
     run.start = noised(run.plan, 0, picture, run.noise);
   }
   if (!options.mask) return run;

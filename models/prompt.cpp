@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 
+#include "models/chunk_builder.h"
 #include "tensor/error.h"
 
 namespace cutaway {
@@ -136,78 +137,69 @@ class WeightParser {
   std::vector<size_t> round_, square_;  // where each open bracket's pieces begin
 };
 
-// Fills chunks token by token.
-class ChunkBuilder {
+// The webui's rule of what belongs together: a chunk that is full ends after its last comma, where that is
+// near.
+class CommaChunks {
  public:
-  explicit ChunkBuilder(const Tokenizer& tokenizer)
-      : tokenizer_(tokenizer), room_(tokenizer.context_length() - 2) {
+  explicit CommaChunks(const Tokenizer& tokenizer) : chunks_(tokenizer) {
     const std::vector<int64_t> comma = tokenizer.encode(",");
     if (comma.size() == 1) comma_ = comma.front();
   }
 
   void add(int64_t id, float weight) {
-    const auto count = static_cast<int64_t>(ids_.size());
+    const int64_t count = chunks_.used();
     if (comma_ && id == *comma_) {
       comma_at_ = count;
-    } else if (count == room_ && comma_at_ >= 0 && count - comma_at_ <= furthest_comma) {
-      const auto keep = static_cast<std::ptrdiff_t>(comma_at_ + 1);
-      std::vector<int64_t> moved_ids(ids_.begin() + keep, ids_.end());
-      std::vector<float> moved_weights(weights_.begin() + keep, weights_.end());
-      ids_.resize(static_cast<size_t>(keep));
-      weights_.resize(static_cast<size_t>(keep));
-      end_chunk();
-      ids_ = std::move(moved_ids);
-      weights_ = std::move(moved_weights);
+    } else if (chunks_.room() == 0 && comma_at_ >= 0 && count - comma_at_ <= furthest_comma) {
+      chunks_.end_chunk_after(comma_at_ + 1);
+      comma_at_ = -1;
     }
-    if (static_cast<int64_t>(ids_.size()) == room_) end_chunk();
-    ids_.push_back(id);
-    weights_.push_back(weight);
+    if (chunks_.room() == 0) end_chunk();
+    chunks_.add(id, weight);
+  }
+
+  // The vectors of a new word stay together, where a chunk can hold them.
+  void add_word(const std::vector<int64_t>& ids, float weight) {
+    if (static_cast<int64_t>(ids.size()) > chunks_.room()) end_chunk();
+    for (const int64_t id : ids) {
+      if (chunks_.room() == 0) end_chunk();
+      chunks_.add(id, weight);
+    }
   }
 
   void end_chunk() {
-    PromptChunk chunk;
-    chunk.used = static_cast<int64_t>(ids_.size());
-    chunk.ids.push_back(tokenizer_.start_id());
-    chunk.ids.insert(chunk.ids.end(), ids_.begin(), ids_.end());
-    chunk.ids.push_back(tokenizer_.end_id());
-    chunk.ids.resize(static_cast<size_t>(tokenizer_.context_length()), tokenizer_.pad_id());
-    chunk.weights.assign(chunk.ids.size(), 1);
-    std::copy(weights_.begin(), weights_.end(), chunk.weights.begin() + 1);
-    chunks_.push_back(std::move(chunk));
-    ids_.clear();
-    weights_.clear();
+    chunks_.end_chunk();
     comma_at_ = -1;
   }
-
-  std::vector<PromptChunk> finish() {
-    if (!ids_.empty() || chunks_.empty()) end_chunk();
-    return std::move(chunks_);
-  }
+  std::vector<PromptChunk> finish() { return chunks_.finish(); }
 
  private:
-  const Tokenizer& tokenizer_;
-  const int64_t room_;  // for tokens between start and end
+  ChunkBuilder chunks_;
   std::optional<int64_t> comma_;
-  std::vector<int64_t> ids_;
-  std::vector<float> weights_;
   int64_t comma_at_ = -1;
-  std::vector<PromptChunk> chunks_;
 };
 
 }  // namespace
 
 std::vector<WeightedText> parse_weights(const std::string& prompt) { return WeightParser(prompt).parse(); }
 
-std::vector<PromptChunk> chunks_of(const Tokenizer& tokenizer, const std::vector<WeightedText>& texts) {
-  ChunkBuilder builder(tokenizer);
+std::vector<PromptChunk> chunks_of(const Tokenizer& tokenizer, const std::vector<WeightedText>& texts,
+                                   const NewWords& new_words) {
+  CommaChunks chunks(tokenizer);
   for (const WeightedText& text : texts) {
     if (text.is_break) {
-      builder.end_chunk();
+      chunks.end_chunk();
       continue;
     }
-    for (const int64_t id : tokenizer.encode(text.text)) builder.add(id, text.weight);
+    for (const PromptPiece& piece : new_words.pieces_of(text.text)) {
+      if (!piece.new_ids.empty()) {
+        chunks.add_word(piece.new_ids, text.weight);
+        continue;
+      }
+      for (const int64_t id : tokenizer.encode(piece.text)) chunks.add(id, text.weight);
+    }
   }
-  return builder.finish();
+  return chunks.finish();
 }
 
 std::vector<PromptChunk> plain_chunks_of(const Tokenizer& tokenizer, const std::string& prompt) {

@@ -8,8 +8,8 @@
 #include "models/config.h"
 #include "models/image_start.h"
 #include "models/networks.h"
+#include "models/noise.h"
 #include "samplers/guidance.h"
-#include "samplers/random.h"
 #include "tensor/error.h"
 #include "tensor/lost_files.h"
 #include "tensor/trace.h"
@@ -69,32 +69,19 @@ std::string tokenizer_for(const std::string& file, bool folder, const LoadOption
   if (fs::is_directory(beside, ignored)) return beside.string();
   if (const char* chosen = std::getenv("CUTAWAY_TOKENIZER"); chosen != nullptr && *chosen != '\0')
     return chosen;
+  if (!options.remembered_tokenizer.empty()) return options.remembered_tokenizer;
   throw Error(
       file +
       " holds no vocabulary for the prompt, as no single-file checkpoint does: name a folder with CLIP's "
-      "vocab.json and merges.txt by --tokenizer DIR or CUTAWAY_TOKENIZER, or put it beside the file as "
-      "tokenizer/ (any Stable Diffusion 1.x folder and openai/clip-vit-large-patch14 have the two files)");
+      "vocab.json and merges.txt by --tokenizer DIR, once and for all by `cutaway config tokenizer DIR`, or "
+      "put "
+      "it beside the file as tokenizer/; any Stable Diffusion 1.x folder has the two files in tokenizer/, "
+      "and "
+      "so has openai/clip-vit-large-patch14 on huggingface.co");
 }
 
 // ---- Generating
 // --------------------------------------------------------------------------------------------------
-
-// One stream of noise for each picture, so that picture i of a batch is the one that seed + i gives alone.
-class BatchNoise {
- public:
-  BatchNoise(uint64_t seed, int64_t batch) {
-    for (int64_t i = 0; i < batch; ++i) streams_.emplace_back(seed + static_cast<uint64_t>(i));
-  }
-
-  Tensor operator()(const Shape& shape) {
-    std::vector<Tensor> pictures;
-    for (TorchRandom& stream : streams_) pictures.push_back(stream.randn(shape.with(0, 1)));
-    return concat(pictures, 0);
-  }
-
- private:
-  std::vector<TorchRandom> streams_;
-};
 
 // Whatever way a run ends, no step goes on after it.
 struct StepTold {
@@ -131,17 +118,18 @@ StableDiffusion StableDiffusion::load(const std::string& path, const LoadOptions
       .sample_size = sample_size_of(unet, networks.where("unet")),
   };
   must_fit_together(model, path);
+  model.new_words = NewWords(model.text_encoder.config.vocab_size);
+  for (const std::string& embedding : options.embeddings) {
+    for (NewWord& word : read_new_words(embedding, model.text_encoder.config.hidden_size))
+      model.new_words.add(std::move(word));
+  }
   return model;
 }
 
 Tensor StableDiffusion::encode_prompt(const std::string& prompt,
-                                      const std::function<void(const std::string&)>& warning) const {
-  const Tokens tokens = tokenizer.encode_padded(prompt);
-  if (!tokens.dropped.empty() && warning) {
-    warning("the prompt is longer than the " + std::to_string(tokenizer.context_length() - 2) +
-            " tokens that the text encoder takes; these words are left out: " + tokens.dropped);
-  }
-  return text_encoder({1, static_cast<int64_t>(tokens.ids.size()), tokens.ids});
+                                      const std::function<void(const std::string&)>& warning,
+                                      const PromptRules& rules) const {
+  return prompt_context(tokenizer, text_encoder, new_words, prompt, rules, warning);
 }
 
 GenerateOptions StableDiffusion::checked(GenerateOptions options) const {
@@ -182,8 +170,12 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
   const GenerateOptions options = checked(wanted);
   const int64_t batch = options.batch;
 
-  const Tensor prompt = repeated(encode_prompt(options.prompt, events.warning), batch);  // [batch, T, width]
-  const Tensor negative = repeated(encode_prompt(options.negative_prompt, events.warning), batch);
+  const PromptRules rules{options.conventions.prompt_weights, options.clip_skip};
+  Tensor prompt = encode_prompt(options.prompt, events.warning, rules);  // [1, T, width]
+  Tensor negative = encode_prompt(options.negative_prompt, events.warning, rules);
+  repeat_to_equal_length(prompt, negative);
+  prompt = repeated(prompt, batch);  // [batch, T, width]
+  negative = repeated(negative, batch);
   const Tensor both = concat({negative, prompt}, 0);  // [2 batch, T, width]
 
   // Classifier-free guidance (Ho & Salimans 2022): two predictions, and away from the one without the prompt.
@@ -201,8 +193,8 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
     return guided(slice(y, 0, 0, batch), slice(y, 0, batch, 2 * batch), options.guidance_scale);
   };
 
-  BatchNoise noise(options.seed, batch);
-  run = run_start(*this, options, std::ref(noise));
+  RunNoise noise(options.conventions, options.seed, batch);
+  run = run_start(*this, options, [&](const Shape& shape) { return noise.start(shape); });
   if (events.start) events.start(run.noise);
 
   const OnStep after_step = [&](Step& step) {
@@ -210,8 +202,9 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
     if (events.step) events.step(step);
   };
   GenerateResult result;
-  result.latent =
-      sample(options.sampler, run.plan, options.eta, predict, run.start, std::ref(noise), after_step);
+  result.latent = sample(
+      run.sampler, run.plan, options.eta, predict, run.start,
+      [&](const Shape& shape) { return noise.step(shape); }, after_step);
 
   trace::set_step(-1);
   if (events.decode) events.decode();

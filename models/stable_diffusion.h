@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "models/clip_text.h"
+#include "models/conventions.h"
+#include "models/new_words.h"
+#include "models/prompt_context.h"
 #include "models/tokenizer.h"
 #include "models/unet.h"
 #include "models/vae.h"
@@ -26,6 +29,10 @@ struct GenerateOptions {
   uint64_t seed = 0;            // picture i of the batch uses seed + i
   int64_t batch = 1;
   int64_t width = 0, height = 0;  // in pixels; 0 is the size the model was trained at
+  // Whose picture it shall be, and how the prompt is read.   Doc: docs/compat.md
+  Conventions conventions = conventions_of("diffusers");
+  LevelSpacing spacing = LevelSpacing::by_sampler;
+  int64_t clip_skip = 1;
   std::optional<Tensor> start;  // [batch, 4, height / 8, width / 8] noise to start from instead of the seed's
 
   // A picture to start from, and the part of it to repaint.   Doc: docs/workflows.md
@@ -52,7 +59,9 @@ struct GenerateResult {
 struct LoadOptions {
   std::string
       tokenizer;  // a folder with vocab.json and merges.txt; "": the model's own, see docs/checkpoints.md
-  std::string variant;  // of the files in a folder, such as "fp16"; "": whichever is there
+  std::string variant;                    // of the files in a folder, such as "fp16"; "": whichever is there
+  std::string remembered_tokenizer = {};  // where neither `tokenizer` nor the model says where one is
+  std::vector<std::string> embeddings = {};  // textual inversions, see models/new_words.h
 };
 
 /// Rombach et al. 2022. A model folder in diffusers layout (tokenizer/, text_encoder/, unet/, vae/,
@@ -64,6 +73,7 @@ struct StableDiffusion {
   AutoencoderKL vae;
   SchedulerConfig scheduler;
   int64_t sample_size = 64;  // latent pixels each way that the UNet was trained at
+  NewWords new_words = {};   // of textual inversion
 
   /// An inpainting model: its UNet also takes the mask and the masked picture, 9 channels in all.
   bool paints_masks() const { return unet.config.in_channels == 2 * vae.config.latent_channels + 1; }
@@ -72,8 +82,8 @@ struct StableDiffusion {
   static StableDiffusion load(const std::string& folder_or_file, const LoadOptions& options = {});
 
   /// The prompt as the UNet's context: [1, T, width].
-  Tensor encode_prompt(const std::string& prompt,
-                       const std::function<void(const std::string&)>& warning) const;
+  Tensor encode_prompt(const std::string& prompt, const std::function<void(const std::string&)>& warning,
+                       const PromptRules& rules = {}) const;
 
   /// Throws Error for options that make no picture: 0 steps, sizes that do not divide, a guidance that is no
   /// number.

@@ -1,0 +1,29 @@
+// What says whose picture a run shall be equal to, and how its prompt is read.   Doc: docs/compat.md
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "models/stable_diffusion.h"
+
+namespace cutaway {
+
+struct ConventionOptions {
+  std::string compat = "diffusers";
+  std::string prompt_weights, noise, schedule;  // "": as the program has it
+  int64_t clip_skip = 1;
+};
+
+void add_convention_options(CLI::App& command, ConventionOptions& options);
+
+/// Throws Error for names that are not known and for what the program cannot do.
+void apply(const ConventionOptions& given, GenerateOptions& options);
+
+/// What differs from the defaults, by name, to be written beside a picture or a trace, and read back.
+std::map<std::string, std::string> to_texts(const GenerateOptions& options);
+/// Of texts that hold other things as well. Throws Error when a value makes no sense.
+ConventionOptions conventions_in(const std::map<std::string, std::string>& texts);
+
+}  // namespace cutaway
