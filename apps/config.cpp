@@ -28,7 +28,8 @@ void config(const ConfigArguments& arguments) {
   if (arguments.forget) {
     settings.tokenizer.clear();
   } else if (arguments.value.empty()) {
-    throw Error("name the folder to remember, with vocab.json and merges.txt in it: cutaway config tokenizer DIR");
+    throw Error(
+        "name the folder to remember, with vocab.json and merges.txt in it: cutaway config tokenizer DIR");
   } else {
     Tokenizer::load(arguments.value);  // found out now that it cannot be used, not at the next picture
     settings.tokenizer = std::filesystem::absolute(arguments.value).lexically_normal().string();
@@ -45,7 +46,8 @@ void add_config_command(CLI::App& program, int&) {
       "config", "Show what is remembered, or remember where CLIP's vocabulary is, for models in one file");
   command.add_option("name", arguments->name, "What to remember: tokenizer")
       ->check(CLI::IsMember({"tokenizer"}));
-  command.add_option("value", arguments->value, "The folder with vocab.json and merges.txt")->type_name("DIR");
+  command.add_option("value", arguments->value, "The folder with vocab.json and merges.txt")
+      ->type_name("DIR");
   command.add_flag("--forget", arguments->forget, "Remember it no longer");
   command.callback([arguments] { config(*arguments); });
 }

@@ -26,15 +26,17 @@ int64_t whole_number(const std::string& name, const std::string& text) {
 
 void add_convention_options(CLI::App& command, ConventionOptions& options) {
   command
-      .add_option("--compat", options.compat,
-                  "Draw the picture that this program draws from the same prompt, seed, sampler, steps and cfg: " +
-                      joined(program_names()))
+      .add_option(
+          "--compat", options.compat,
+          "Draw the picture that this program draws from the same prompt, seed, sampler, steps and cfg: " +
+              joined(program_names()))
       ->type_name("PROGRAM")
       ->capture_default_str();
   command
-      .add_option("--prompt-weights", options.prompt_weights,
-                  "What (word:1.3), [word] and BREAK mean: none, webui or comfyui; as --compat has it when left "
-                  "out")
+      .add_option(
+          "--prompt-weights", options.prompt_weights,
+          "What (word:1.3), [word] and BREAK mean: none, webui or comfyui; as --compat has it when left "
+          "out")
       ->type_name("RULE");
   command
       .add_option("--clip-skip", options.clip_skip,
@@ -67,12 +69,18 @@ void apply(const ConventionOptions& given, GenerateOptions& options) {
   options.clip_skip = given.clip_skip;
 }
 
+uint64_t seed_of_picture(const GenerateOptions& options, int64_t i) {
+  const bool own = options.conventions.noise_for == NoiseFor::picture;
+  return options.seed + (own ? static_cast<uint64_t>(i) : 0);
+}
+
 std::map<std::string, std::string> to_texts(const GenerateOptions& options) {
   const Conventions& chosen = options.conventions;
   const Conventions& usual = conventions_of(chosen.name);
   std::map<std::string, std::string> texts;
   if (usual.name != conventions_of("diffusers").name) texts["compat"] = usual.name;
-  if (chosen.prompt_weights != usual.prompt_weights) texts["prompt weights"] = to_string(chosen.prompt_weights);
+  if (chosen.prompt_weights != usual.prompt_weights)
+    texts["prompt weights"] = to_string(chosen.prompt_weights);
   if (chosen.step_noise != usual.step_noise) texts["noise"] = to_string(chosen.step_noise);
   if (options.spacing != LevelSpacing::by_sampler) texts["schedule"] = to_string(options.spacing);
   if (options.clip_skip != 1) texts["clip skip"] = std::to_string(options.clip_skip);

@@ -40,16 +40,19 @@ std::string picture_path(const GenerateArguments& arguments, int64_t i) {
   return numbered_path(arguments.out, static_cast<size_t>(i), static_cast<size_t>(arguments.pictures()));
 }
 
-std::vector<PngText> picture_texts(const GenerateArguments& arguments, const std::string& prompt,
-                                   uint64_t seed) {
-  return {{"prompt", prompt},
-          {"negative prompt", arguments.picture.negative},
-          {"seed", std::to_string(seed)},
-          {"sampler", arguments.picture.sampler},
-          {"steps", std::to_string(arguments.picture.steps)},
-          {"cfg", shown(arguments.picture.cfg)},
-          {"model", arguments.picture.model},
-          {"Software", std::string("cutaway ") + CUTAWAY_VERSION}};
+std::vector<PngText> picture_texts(const GenerateArguments& arguments, const GenerateOptions& options,
+                                   const std::string& prompt, uint64_t seed) {
+  std::vector<PngText> texts{{"prompt", prompt},
+                             {"negative prompt", arguments.picture.negative},
+                             {"seed", std::to_string(seed)},
+                             {"sampler", arguments.picture.sampler},
+                             {"steps", std::to_string(arguments.picture.steps)},
+                             {"cfg", shown(arguments.picture.cfg)},
+                             {"model", arguments.picture.model},
+                             {"Software", std::string("cutaway ") + CUTAWAY_VERSION}};
+  for (const auto& [name, text] : to_texts(options)) texts.push_back({name, text});
+  for (const std::string& embedding : arguments.picture.embeddings) texts.push_back({"embedding", embedding});
+  return texts;
 }
 
 // Never write a picture of NaNs: it would look like a black one and hide the fault.
@@ -141,7 +144,8 @@ Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const 
 }
 
 // All pictures in rows on white, two pixels apart.
-void write_sheet(const GenerateArguments& arguments, const std::vector<Tensor>& batches, uint64_t seed) {
+void write_sheet(const GenerateArguments& arguments, const GenerateOptions& options,
+                 const std::vector<Tensor>& batches, uint64_t seed) {
   constexpr int64_t gap = 2;
   const Shape& size = batches.front().shape();
   const int64_t height = size[2], width = size[3], count = arguments.pictures();
@@ -158,7 +162,8 @@ void write_sheet(const GenerateArguments& arguments, const std::vector<Tensor>& 
   }
   std::string prompts;
   for (const std::string& prompt : arguments.prompts) prompts += (prompts.empty() ? "" : " | ") + prompt;
-  write_png(arguments.out, sheet_width, sheet_height, 3, sheet, picture_texts(arguments, prompts, seed));
+  write_png(arguments.out, sheet_width, sheet_height, 3, sheet,
+            picture_texts(arguments, options, prompts, seed));
 }
 
 void generate(const GenerateArguments& arguments) {
@@ -191,15 +196,15 @@ void generate(const GenerateArguments& arguments) {
     }
     for (int64_t i = 0; i < arguments.picture.batch; ++i) {
       const std::string path = picture_path(arguments, static_cast<int64_t>(p) * arguments.picture.batch + i);
-      const uint64_t seed = options.seed + static_cast<uint64_t>(i);
+      const uint64_t seed = seed_of_picture(options, i);
       write_png(path, pictures.shape()[3], pictures.shape()[2], 3, to_rgb8(pictures, i),
-                picture_texts(arguments, options.prompt, seed));
+                picture_texts(arguments, options, options.prompt, seed));
       std::printf("%s  seed %llu  %.2f s\n", path.c_str(), static_cast<unsigned long long>(seed),
                   seconds_since(begin));
     }
   }
   if (arguments.columns > 0) {
-    write_sheet(arguments, batches, first_seed);
+    write_sheet(arguments, options, batches, first_seed);
     std::printf("%s  seed %llu  %.2f s\n", arguments.out.c_str(), static_cast<unsigned long long>(first_seed),
                 seconds_since(begin));
   }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <random>
 
+#include "apps/user_settings.h"
 #include "tensor/error.h"
 #include "tensor/safetensors.h"
 
@@ -68,6 +69,12 @@ void add_picture_options(CLI::App& command, PictureOptions& options) {
       ->type_name("DIR");
   command.add_option("--variant", options.variant, "Which of a folder's weights, such as fp16")
       ->type_name("NAME");
+  command
+      .add_option("--embedding", options.embeddings,
+                  "Textual inversion: a file, FILE:word, or a folder of them; may be given several times")
+      ->type_name("FILE[:word]")
+      ->expected(1)
+      ->take_all();
   command.add_option("--negative", options.negative, "What the picture should move away from");
   command.add_option("--steps", options.steps, "How many steps from noise to picture")->capture_default_str();
   command.add_option("--cfg", options.cfg, "Guidance scale: how strongly the prompt pulls")
@@ -88,10 +95,14 @@ void add_picture_options(CLI::App& command, PictureOptions& options) {
       .add_option("--latents", options.latents,
                   "Start from this noise: a safetensors file, FILE or FILE:tensor")
       ->type_name("FILE[:tensor]");
+  add_convention_options(command, options.conventions);
 }
 
 StableDiffusion load_model(const PictureOptions& options) {
-  return StableDiffusion::load(options.model, {.tokenizer = options.tokenizer, .variant = options.variant});
+  return StableDiffusion::load(options.model, {.tokenizer = options.tokenizer,
+                                               .variant = options.variant,
+                                               .remembered_tokenizer = read_settings().tokenizer,
+                                               .embeddings = options.embeddings});
 }
 
 GenerateOptions to_generate_options(const PictureOptions& given) {
@@ -106,6 +117,7 @@ GenerateOptions to_generate_options(const PictureOptions& given) {
   options.width = given.width;
   options.height = given.height;
   if (!given.latents.empty()) options.start = read_latents(given.latents);
+  apply(given.conventions, options);
   return options;
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "apps/convention_options.h"
 #include "models/stable_diffusion.h"
 
 namespace cutaway {
@@ -24,6 +25,8 @@ struct PictureOptions {
   int64_t batch = 1;
   int64_t width = 0, height = 0;
   std::string latents;  // FILE or FILE:tensor
+  std::vector<std::string> embeddings;
+  ConventionOptions conventions;
 
   PictureOptions();
 };

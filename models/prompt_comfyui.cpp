@@ -7,11 +7,13 @@
 
 #include "models/chunk_builder.h"
 #include "models/prompt.h"
+#include "tensor/error.h"
 
 namespace cutaway {
 namespace {
 
 constexpr float bracket = 1.1F;
+constexpr int deepest = 1000;                                  // brackets within each other
 constexpr char escaped_open = '\x01', escaped_close = '\x02';  // \( and \) while brackets are looked for
 
 std::string hide_escaped(const std::string& text) {
@@ -59,7 +61,9 @@ std::optional<float> number_in(std::string_view text) {
   return number;
 }
 
-void add_parts(const std::string& text, float weight, std::vector<WeightedText>& texts) {
+void add_parts(const std::string& text, float weight, int depth, std::vector<WeightedText>& texts) {
+  if (depth > deepest)
+    throw Error("the prompt has more than " + std::to_string(deepest) + " brackets within each other");
   for (const std::string& part : outermost(text)) {
     if (part.size() < 2 || part.front() != '(' || part.back() != ')') {
       texts.push_back({.text = show_escaped(part), .weight = weight});
@@ -73,7 +77,7 @@ void add_parts(const std::string& text, float weight, std::vector<WeightedText>&
         inside.resize(colon);
       }
     }
-    add_parts(inside, own, texts);
+    add_parts(inside, own, depth + 1, texts);
   }
 }
 
@@ -94,7 +98,7 @@ void add_word(ChunkBuilder& chunks, const std::vector<int64_t>& ids, float weigh
 
 std::vector<WeightedText> parse_weights_of_comfyui(const std::string& prompt) {
   std::vector<WeightedText> texts;
-  add_parts(hide_escaped(prompt), 1, texts);
+  add_parts(hide_escaped(prompt), 1, 0, texts);
   if (texts.empty()) texts.push_back({});
   return texts;
 }

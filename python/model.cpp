@@ -195,15 +195,19 @@ void bind_stable_diffusion(py::module_& module) {
           "path"_a, "All weights of a layer and the layers inside it, by name, as float32.")
       .def(
           "encode_prompt",
-          [](const ModelPtr& self, const std::string& prompt) {
-            return without_gil([&] { return self->parts.encode_prompt(prompt, warn); });
+          [](const ModelPtr& self, const std::string& prompt, const std::string& weights, int64_t clip_skip) {
+            const PromptRules rules{prompt_weights_named(weights), clip_skip};
+            return without_gil([&] { return self->parts.encode_prompt(prompt, warn, rules); });
           },
-          "prompt"_a, "What the UNet sees of a prompt: [1, T, width].")
+          "prompt"_a, "weights"_a = "none", "clip_skip"_a = 1,
+          "What the UNet sees of a prompt: [1, T, width]. weights: what brackets mean, none, webui or "
+          "comfyui.")
       .def(
           "generate",
           [](const ModelPtr& self, const std::string& prompt, uint64_t seed, int steps, float cfg,
              const std::string& negative_prompt, const std::string& sampler, float eta, int64_t batch,
-             int64_t width, int64_t height, const Tensor& start, const std::optional<py::function>& on_step) {
+             int64_t width, int64_t height, const Tensor& start, const std::string& compat, int64_t clip_skip,
+             const std::optional<py::function>& on_step) {
             GenerateOptions options;
             options.prompt = prompt;
             options.negative_prompt = negative_prompt;
@@ -215,13 +219,16 @@ void bind_stable_diffusion(py::module_& module) {
             options.batch = batch;
             options.width = width;
             options.height = height;
+            options.conventions = conventions_of(compat);
+            options.clip_skip = clip_skip;
             if (!start.empty()) options.start = start;
             return generate(*self, options, on_step);
           },
           "prompt"_a, "seed"_a = 0, "steps"_a = 20, "cfg"_a = 7.5F, "negative_prompt"_a = "",
           "sampler"_a = "ddim", "eta"_a = 0.0F, "batch"_a = 1, "width"_a = 0, "height"_a = 0,
-          "start"_a = py::none(), "on_step"_a = py::none(),
-          "Draws. on_step is called with a Step after each step; an exception in it ends the run.");
+          "start"_a = py::none(), "compat"_a = "diffusers", "clip_skip"_a = 1, "on_step"_a = py::none(),
+          "Draws. compat: the program whose picture it shall be (diffusers, webui, comfyui, compvis). "
+          "on_step is called with a Step after each step; an exception in it ends the run.");
 }
 
 }  // namespace

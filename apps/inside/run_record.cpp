@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "apps/convention_options.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
 #include "tensor/file_writer.h"
@@ -79,18 +80,20 @@ const std::string* find_text(const Metadata& metadata, const std::string& key) {
 }
 
 Metadata to_metadata(const GenerateOptions& options) {
-  return {{"format", trace_format},
-          {"prompt", options.prompt},
-          {"negative prompt", options.negative_prompt},
-          {"sampler", to_string(options.sampler)},
-          {"steps", std::to_string(options.steps)},
-          {"cfg", exact_text(options.guidance_scale)},
-          {"eta", exact_text(options.eta)},
-          {"seed", std::to_string(options.seed)},
-          {"batch", std::to_string(options.batch)},
-          {"width", std::to_string(options.width)},
-          {"height", std::to_string(options.height)},
-          {"latents", options.start ? "given" : "from the seed"}};
+  Metadata metadata{{"format", trace_format},
+                    {"prompt", options.prompt},
+                    {"negative prompt", options.negative_prompt},
+                    {"sampler", to_string(options.sampler)},
+                    {"steps", std::to_string(options.steps)},
+                    {"cfg", exact_text(options.guidance_scale)},
+                    {"eta", exact_text(options.eta)},
+                    {"seed", std::to_string(options.seed)},
+                    {"batch", std::to_string(options.batch)},
+                    {"width", std::to_string(options.width)},
+                    {"height", std::to_string(options.height)},
+                    {"latents", options.start ? "given" : "from the seed"}};
+  metadata.merge(to_texts(options));
+  return metadata;
 }
 
 GenerateOptions from_metadata(const Metadata& metadata, const std::string& file) {
@@ -106,6 +109,7 @@ GenerateOptions from_metadata(const Metadata& metadata, const std::string& file)
   options.batch = read.number<int64_t>("batch");
   options.width = read.number<int64_t>("width");
   options.height = read.number<int64_t>("height");
+  apply(conventions_in(metadata), options);
   return options;
 }
 

@@ -45,7 +45,6 @@ const std::map<std::string, std::string>& not_built() {
       {"lora_kohya", "LoRA is"},
       {"single_file_checkpoint", "loading a checkpoint in one file is"},
       {"t2i_adapter", "T2I-Adapter is"},
-      {"textual_inversion", "textual inversion is"},
       {"tome", "token merging is"},
       {"unet2015", "the UNet of 2015 is"},
       {"unet_milesial", "the UNet of 2015 with batch norm is"},

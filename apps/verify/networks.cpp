@@ -85,11 +85,32 @@ Subject clip_text(const Blueprint& b) {
   return subject;
 }
 
+// The text encoder of the base with rows for new words, the file's own weight.
+Subject textual_inversion(const Blueprint& b) {
+  WeightTable table = b.weights;
+  const auto rows = table.weights().extract("emb_params");
+  if (rows.empty()) throw Error(b.entry.file + " has no emb_params, the rows of the new words");
+  const Shape shape = rows.mapped().shape;
+  Tensor new_rows(shape);
+  rows.mapped().read(0, shape.count(), new_rows.mutable_data());
+  const ClipTextConfig config = clip_text_config(b.config.values(), b.config.where());
+  const int64_t first = b.params.integer("first_new_id", config.vocab_size);
+  if (first != config.vocab_size)
+    b.params.refuse("first_new_id",
+                    "must be the size of the vocabulary, " + std::to_string(config.vocab_size));
+  return subject_of(CLIPTextModel(config), table, [new_rows](const CLIPTextModel& model, const Inputs& in) {
+    return Outputs{{"last_hidden_state", model(in.tokens("input_ids"), 1, new_rows)}};
+  });
+}
+
 }  // namespace
 
 const Builders& network_builders() {
-  static const Builders table = {
-      {"clip_text", clip_text}, {"inpainting", sd_unet}, {"sd_unet", sd_unet}, {"vae", vae}};
+  static const Builders table = {{"clip_text", clip_text},
+                                 {"inpainting", sd_unet},
+                                 {"sd_unet", sd_unet},
+                                 {"textual_inversion", textual_inversion},
+                                 {"vae", vae}};
   return table;
 }
 

@@ -22,6 +22,8 @@ class ProgramTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
     def run_program(self, *arguments, **options):
+        # What the program remembers for its user must be neither read nor written by a test.
+        options["env"] = dict(options.get("env") or os.environ, XDG_CONFIG_HOME=str(self.folder / "settings"))
         return subprocess.run([PROGRAM, *map(str, arguments)], cwd=self.folder, capture_output=True, text=True,
                               timeout=300, **options)
 

@@ -1,0 +1,104 @@
+"""Prompts with weights, chunks and new words, other programs' conventions, and what is remembered for the user."""
+import json
+import struct
+import unittest
+
+from formats import as_torch, write_torch
+from program import DEMO, ProgramTest, read_png
+
+QUICK = ["--steps", 1, "--width", 32, "--height", 32, "--seed", 3, "--quiet"]
+
+
+def as_webui_trains(count, width, raw):
+    return {"string_to_token": {"*": 265}, "string_to_param": as_torch({"*": ("F32", [count, width], raw)}),
+            "name": "trained", "step": 500, "sd_checkpoint": None, "sd_checkpoint_name": "base"}
+
+
+class PromptTest(ProgramTest):
+    def draw(self, *options, prompt="a red car"):
+        self.run_well("generate", "--prompt", prompt, *QUICK, *options, "--out", "p.png")
+        return read_png(self.folder / "p.png")
+
+    def test_each_program_draws_a_picture_of_its_own_and_says_which(self):
+        pixels = {}
+        for program in ("diffusers", "webui", "comfyui", "compvis"):
+            options = ["--compat", program, "--steps", 2, "--clip-skip", 2]
+            _, _, pixels[program], texts = self.draw(*options)
+            self.assertEqual(texts.get("compat", "diffusers"), program)
+            self.assertEqual(texts["clip skip"], "2")
+        self.assertEqual(len(set(pixels.values())), 4)
+        plain = self.draw()
+        self.assertNotIn("compat", plain[3])
+        self.assertNotIn("clip skip", plain[3])
+        self.assertNotEqual(plain[2], self.draw("--clip-skip", 2)[2])
+
+    def test_weights_and_chunks(self):
+        plain = self.draw()[2]
+        webui = ["--prompt-weights", "webui"]
+        self.assertEqual(self.draw(*webui)[2], plain)
+        self.assertNotEqual(self.draw(*webui, prompt="a (red:1.5) car")[2], plain)
+        long = "a red car next to a tree, " * 8
+        self.assertIn("left out", self.run_well("generate", "--prompt", long, *QUICK).stderr)
+        self.assertEqual(self.run_well("generate", "--prompt", long, *QUICK, *webui).stderr, "")
+        self.draw(*webui, "--negative", "a fish BREAK a tree BREAK a cat", prompt=long)
+
+    def test_refusals(self):
+        generate = ["generate", "--prompt", "a", *QUICK]
+        self.refuses(*generate, "--compat", "webiu", says=["'webiu'", "webui"])
+        self.refuses(*generate, "--compat", "compvis", "--sampler", "euler", says="compvis has no sampler euler")
+        self.refuses(*generate, "--prompt-weights", "some", says="'some'")
+        self.refuses(*generate, "--noise", "gpu", says="'gpu'")
+        self.refuses(*generate, "--schedule", "simple", says="--compat webui or comfyui")
+        self.refuses(*generate, "--clip-skip", 0, says="clip skip is 0")
+        self.refuses(*generate, "--embedding", "none.pt", says="none.pt")
+
+    def test_new_words_as_the_webui_trains_them(self):
+        width = json.loads((DEMO / "text_encoder/config.json").read_text())["hidden_size"]
+        rows = {count: struct.pack(f"<{count * width}f", *[0.02 * (i % 7 - 3) for i in range(count * width)])
+                for count in (1, 3)}
+        for count, raw in rows.items():
+            write_torch(self.folder / f"style{count}.pt", as_webui_trains(count, width, raw))
+        with_one = self.draw("--embedding", "style1.pt", prompt="a car in style1")
+        self.assertNotEqual(with_one[2], self.draw(prompt="a car in style1")[2])
+        self.assertEqual(with_one[3]["embedding"], "style1.pt")
+        self.assertNotEqual(self.draw("--embedding", "style3.pt:style1", prompt="a car in style1")[2], with_one[2])
+        (self.folder / "p.png").unlink()
+        self.assertIn("style1", " ".join(self.files()))
+        write_torch(self.folder / "wide.pt", as_webui_trains(1, 1024, bytes(4096)))
+        self.refuses("generate", "--prompt", "a", "--embedding", "wide.pt", says=["1024 wide", "Stable Diffusion 2"])
+
+    def test_trace_repeats_with_the_same_conventions(self):
+        run = ["--prompt", "a (red:1.4) car", "--compat", "webui", "--sampler", "euler_ancestral", "--steps", 2,
+               "--width", 32, "--height", 32, "--seed", 3, "--layers", "unet.conv_out"]
+        self.run_well("trace", *run, "--out", "t.safetensors")
+        self.run_well("compare", "t.safetensors")
+
+    def test_config_remembers_a_vocabulary(self):
+        self.assertIn("(none)", self.run_well("config").stdout)
+        self.refuses("config", "tokenizer", "nowhere", says="nowhere")
+        self.refuses("config", "tokenizer", says="cutaway config tokenizer DIR")
+        settings = self.folder / "settings/cutaway/config.json"
+        settings.parent.mkdir(parents=True)
+        settings.write_text('{"other": 1}')
+        self.run_well("config", "tokenizer", DEMO / "tokenizer")
+        self.assertEqual(json.loads(settings.read_text()), {"other": 1, "tokenizer": str(DEMO / "tokenizer")})
+        self.assertIn(str(DEMO / "tokenizer"), self.run_well("config").stdout)
+        self.run_well("config", "tokenizer", "--forget")
+        self.assertEqual(json.loads(settings.read_text()), {"other": 1})
+        settings.write_text("[]")
+        self.refuses("config", says="config.json")
+
+    def test_tokenize_for_scripts(self):
+        text = "a (red:1.3) car BREAK " + "a tree next to a car, " * 20
+        result = json.loads(self.run_well("tokenize", "--plain", "--as", "json", input=text).stdout)
+        length = len(result["chunks"][0])
+        self.assertTrue(all(len(chunk) == length for chunk in result["chunks"]))
+        self.assertGreater(len(result["chunks"]), 1)
+        start, end = result["chunks"][0][0], result["chunks"][-1][-1]
+        joined = [i for chunk in result["chunks"] for i in chunk if i not in (start, end)]
+        self.assertEqual(joined, [i for i in result["ids"] if i not in (start, end)])
+        self.assertEqual(result, json.loads(self.run_well("tokenize", "--plain", "--as", "json", text).stdout))
+
+
+if __name__ == "__main__":
+    unittest.main()
