@@ -19,15 +19,18 @@ using Bytes = std::span<const std::byte>;
   throw Error("cannot read the picture " + path + ": " + reason);
 }
 
-// What a file is that is no PNG, by its first bytes.
-std::string what_it_is(Bytes bytes) {
+// By its first bytes, which tell the common kinds of pictures apart.
+void must_be_png(const std::string& path, Bytes bytes) {
   const std::string_view start(reinterpret_cast<const char*>(bytes.data()),
                                std::min<size_t>(bytes.size(), 12));
-  if (start.starts_with("\xFF\xD8\xFF")) return "it is a JPEG file";
-  if (start.starts_with("GIF8")) return "it is a GIF file";
-  if (start.starts_with("RIFF") && start.ends_with("WEBP")) return "it is a WebP file";
-  if (start.starts_with("BM")) return "it is a BMP file";
-  return "it is no PNG file";
+  const std::string_view png = "\x89PNG\r\n\x1A\n";
+  if (start.substr(0, 8) == png.substr(0, start.size())) return;  // one that is cut here is told later
+  std::string kind;
+  if (start.starts_with("\xFF\xD8\xFF")) kind = "JPEG";
+  if (start.starts_with("GIF8")) kind = "GIF";
+  if (start.starts_with("RIFF") && start.ends_with("WEBP")) kind = "WebP";
+  if (start.starts_with("BM")) kind = "BMP";
+  refuse(path, kind.empty() ? "it is no PNG file" : "it is a " + kind + " file, and only PNG files are read");
 }
 
 // libspng's reasons in the words of the format, for the usual ones.
@@ -65,9 +68,7 @@ class Decoder {
     check(spng_set_chunk_limits(c, static_cast<size_t>(most_png_text), static_cast<size_t>(most_png_texts)));
     check(spng_set_png_buffer(c, bytes.data(), bytes.size()));
     spng_ihdr header = {};
-    const int result = spng_get_ihdr(c, &header);
-    if (result == SPNG_ESIGNATURE) refuse(path_, what_it_is(bytes));
-    check(result);
+    check(spng_get_ihdr(c, &header));
     width = header.width;
     height = header.height;
     if (width > longest_png_side || height > longest_png_side) {
@@ -149,6 +150,7 @@ PngPicture read_png(const std::string& path) {
 }
 
 PngPicture read_png(const std::string& path, Bytes file) {
+  must_be_png(path, file);
   // Once for nothing, into one row: a file of some bytes may claim a picture of hundreds of megabytes, and
   // only a file that holds all of it gets the memory.
   Decoder rehearsal(path, file);
