@@ -89,7 +89,7 @@ struct StableDiffusion {
   /// number.
   GenerateResult generate(const GenerateOptions& options, const GenerateEvents& events = {}) const;
 
- private:
+  /// The options with the model's own size where they name none. Throws Error as generate() does.
   GenerateOptions checked(GenerateOptions options) const;
 };
 
