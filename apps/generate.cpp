@@ -2,13 +2,19 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 
 #include "apps/commands.h"
 #include "apps/inside/inside_options.h"
 #include "apps/memory_forecast.h"
 #include "apps/picture_options.h"
+#include "apps/workflow/fingerprint.h"
+#include "apps/workflow/images.h"
+#include "apps/workflow/preview.h"
+#include "apps/workflow/record.h"
 #include "models/stable_diffusion.h"
 #include "tensor/backend.h"
+#include "tensor/convolution.h"
 #include "tensor/error.h"
 #include "tensor/png.h"
 #include "tensor/safetensors.h"
@@ -16,6 +22,7 @@
 namespace cutaway {
 namespace {
 
+namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 struct GenerateArguments {
@@ -25,6 +32,10 @@ struct GenerateArguments {
   std::string out = "cutaway.png";
   int64_t columns = 0;  // of a sheet with all pictures; 0: a file for each
   bool quiet = false;
+  std::string from;            // a picture to draw again
+  int64_t place_in_batch = 0;  // which picture of the batch is that one, from 1; 0: all are wanted
+  workflow::ImageOptions images;
+  workflow::PreviewOptions preview;
   inside::InsideOptions inside;
   RunOptions run;
 
@@ -35,24 +46,38 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// cat.png -> cat.preview.png
+std::string preview_path(const std::string& picture) {
+  const fs::path path(picture);
+  return (path.parent_path() / (path.stem().string() + ".preview" + path.extension().string())).string();
+}
+
+// Where picture i goes: cat.png, or cat-1.png, cat-2.png, ... for several.
 std::string picture_path(const GenerateArguments& arguments, int64_t i) {
-  if (arguments.columns > 0) return arguments.out;
+  if (arguments.columns > 0 || arguments.place_in_batch > 0) return arguments.out;
   return numbered_path(arguments.out, static_cast<size_t>(i), static_cast<size_t>(arguments.pictures()));
 }
 
-std::vector<PngText> picture_texts(const GenerateArguments& arguments, const GenerateOptions& options,
-                                   const std::string& prompt, uint64_t seed) {
-  std::vector<PngText> texts{{"prompt", prompt},
-                             {"negative prompt", arguments.picture.negative},
-                             {"seed", std::to_string(seed)},
-                             {"sampler", arguments.picture.sampler},
-                             {"steps", std::to_string(arguments.picture.steps)},
-                             {"cfg", shown(arguments.picture.cfg)},
-                             {"model", arguments.picture.model},
-                             {"Software", std::string("cutaway ") + CUTAWAY_VERSION}};
-  for (const auto& [name, text] : to_texts(options)) texts.push_back({name, text});
-  for (const std::string& embedding : arguments.picture.embeddings) texts.push_back({"embedding", embedding});
-  return texts;
+void warn(const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); }
+
+// What a picture says of the run beyond the command line. The prompt and seed of each are added where it is
+// written.
+workflow::Known known_of(const GenerateOptions& options, const workflow::GivenImages& images,
+                         StableDiffusion& model) {
+  workflow::Known known{{"width", std::to_string(options.width)},
+                        {"height", std::to_string(options.height)},
+                        {"model hash", workflow::fingerprint(model)},
+                        {"init-image hash", images.image_hash()},
+                        {"mask hash", images.mask_hash()},
+                        {"backend", chosen_backend()},
+                        {"convolution", to_string(current_convolution())},
+                        {"instruction set", to_string(current_isa())},
+                        {"Software", std::string("cutaway ") + CUTAWAY_VERSION}};
+  if (options.image && !options.strength)
+    known["strength"] = options.mask ? "1" : shown(static_cast<float>(default_strength));
+  for (const auto& [keyword, text] : to_texts(options)) known[keyword] = text;  // apps/convention_options.h
+  if (options.start) known["latents hash"] = workflow::fingerprint(*options.start);
+  return known;
 }
 
 // Never write a picture of NaNs: it would look like a black one and hide the fault.
@@ -114,13 +139,23 @@ class Progress {
   Clock::time_point since_ = Clock::now();
 };
 
+// What is to be seen so far of the pictures from `first` on.
+void write_preview(const GenerateArguments& arguments, int64_t first, const Tensor& pictures) {
+  must_be_finite(pictures);
+  for (int64_t i = 0; i < pictures.shape()[0]; ++i) {
+    if (arguments.place_in_batch > 0 && i + 1 != arguments.place_in_batch) continue;
+    write_png(preview_path(picture_path(arguments, first + i)), pictures.shape()[3], pictures.shape()[2], 3,
+              to_rgb8(pictures, i));
+    if (arguments.columns > 0) return;  // of a sheet, one picture at a time
+  }
+}
+
 Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const GenerateArguments& arguments,
-            const inside::Watch& watch) {
+            const inside::Watch& watch, const workflow::Preview& preview, int64_t first) {
   Progress progress(arguments.quiet);
   LatentLog log;
   const GenerateEvents events{
-      .warning =
-          [](const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); },
+      .warning = warn,
       .start =
           [&](const Tensor& noise) {
             log.start = noise;
@@ -130,6 +165,7 @@ Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const 
           [&](const Step& step) {
             log.after_step.push_back(step.latent);
             progress.step(step);
+            if (preview.wants(step)) write_preview(arguments, first, preview.picture(step));
           },
       .decode = [&] { progress.begin(); },
   };
@@ -144,8 +180,8 @@ Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const 
 }
 
 // All pictures in rows on white, two pixels apart.
-void write_sheet(const GenerateArguments& arguments, const GenerateOptions& options,
-                 const std::vector<Tensor>& batches, uint64_t seed) {
+void write_sheet(const GenerateArguments& arguments, const std::vector<Tensor>& batches,
+                 const std::vector<PngText>& texts) {
   constexpr int64_t gap = 2;
   const Shape& size = batches.front().shape();
   const int64_t height = size[2], width = size[3], count = arguments.pictures();
@@ -160,21 +196,60 @@ void write_sheet(const GenerateArguments& arguments, const GenerateOptions& opti
       std::copy_n(picture.begin() + y * width * 3, width * 3, sheet.begin() + to);
     }
   }
-  std::string prompts;
-  for (const std::string& prompt : arguments.prompts) prompts += (prompts.empty() ? "" : " | ") + prompt;
-  write_png(arguments.out, sheet_width, sheet_height, 3, sheet,
-            picture_texts(arguments, options, prompts, seed));
+  write_png(arguments.out, sheet_width, sheet_height, 3, sheet, texts);
 }
 
-void generate(const GenerateArguments& arguments) {
+// The pictures of one prompt that are wanted, each in a file of its own.
+void write_pictures(const GenerateArguments& arguments, const Tensor& pictures, int64_t first,
+                    const GenerateOptions& options, const CLI::App& command, workflow::Known known,
+                    Clock::time_point begin) {
+  known["prompt"] = options.prompt;
+  for (int64_t i = 0; i < arguments.picture.batch; ++i) {
+    if (arguments.place_in_batch > 0 && i + 1 != arguments.place_in_batch) continue;
+    const std::string path = picture_path(arguments, first + i);
+    const uint64_t seed = seed_of_picture(options, i);
+    known["seed"] = std::to_string(seed);
+    if (arguments.picture.batch > 1) {
+      known["place in batch"] = std::to_string(i + 1);
+      known["seed of batch"] = std::to_string(options.seed);
+    }
+    write_png(path, pictures.shape()[3], pictures.shape()[2], 3, to_rgb8(pictures, i),
+              workflow::to_texts(command, known));
+    std::printf("%s  seed %llu  %.2f s\n", path.c_str(), static_cast<unsigned long long>(seed),
+                seconds_since(begin));
+  }
+}
+
+void must_not_replace(const std::string& from, const std::string& out) {
+  std::error_code ignored;
+  if (fs::equivalent(from, out, ignored))
+    throw Error("the new picture would take the place of " + from +
+                ", which it is drawn from: name another by --out");
+}
+
+void generate(GenerateArguments& arguments, CLI::App& command) {
+  std::optional<workflow::EarlierRun> earlier;
+  if (!arguments.from.empty()) {
+    must_not_replace(arguments.from, arguments.out);
+    earlier.emplace(arguments.from, command);
+    arguments.place_in_batch = earlier->place_in_batch();
+  }
+  if (arguments.prompts.empty())
+    throw Error("give what to draw as --prompt, or a picture to draw again as --from");
   apply(arguments.run);
   check_outputs(arguments);
   const auto begin = Clock::now();
+  const workflow::GivenImages images(arguments.images);
   GenerateOptions options = to_generate_options(arguments.picture);
   const uint64_t first_seed = options.seed;
-  const StableDiffusion model = load_model(arguments.picture);
+  StableDiffusion model = load_model(arguments.picture);
   if (!arguments.quiet) std::printf("loaded    %27.3f s\n", seconds_since(begin));
+  images.add_to(options, model, warn);
+  options = model.checked(options);
+  workflow::Known known = known_of(options, images, model);
+  if (earlier) earlier->check(known, warn);
   const inside::Watch watch(arguments.inside);
+  const workflow::Preview preview(arguments.preview, model);
 
   std::vector<Tensor> batches;
   for (size_t p = 0; p < arguments.prompts.size(); ++p) {
@@ -189,22 +264,17 @@ void generate(const GenerateArguments& arguments) {
       std::printf("%s\n", to_string(forecast(model, options)).c_str());
       std::fflush(stdout);
     }
-    const Tensor pictures = draw(model, options, arguments, watch);
+    const int64_t first = static_cast<int64_t>(p) * arguments.picture.batch;
+    const Tensor pictures = draw(model, options, arguments, watch, preview, first);
     if (arguments.columns > 0) {
       batches.push_back(pictures);
-      continue;
-    }
-    for (int64_t i = 0; i < arguments.picture.batch; ++i) {
-      const std::string path = picture_path(arguments, static_cast<int64_t>(p) * arguments.picture.batch + i);
-      const uint64_t seed = seed_of_picture(options, i);
-      write_png(path, pictures.shape()[3], pictures.shape()[2], 3, to_rgb8(pictures, i),
-                picture_texts(arguments, options, options.prompt, seed));
-      std::printf("%s  seed %llu  %.2f s\n", path.c_str(), static_cast<unsigned long long>(seed),
-                  seconds_since(begin));
+    } else {
+      write_pictures(arguments, pictures, first, options, command, known, begin);
     }
   }
   if (arguments.columns > 0) {
-    write_sheet(arguments, options, batches, first_seed);
+    known["seed"] = std::to_string(first_seed);
+    write_sheet(arguments, batches, workflow::to_texts(command, known));
     std::printf("%s  seed %llu  %.2f s\n", arguments.out.c_str(), static_cast<unsigned long long>(first_seed),
                 seconds_since(begin));
   }
@@ -216,10 +286,16 @@ void add_generate_command(CLI::App& program, int&) {
   auto arguments = std::make_shared<GenerateArguments>();
   CLI::App& command = *program.add_subcommand("generate", "Draw pictures from a prompt");
   command.add_option("--prompt", arguments->prompts, "What to draw; may be given several times")
-      ->required()
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);  // else "[a cat]" would be a list of one, without its brackets
+  command
+      .add_option("--from", arguments->from,
+                  "Draw this picture again from what its text chunks say; options given here count instead")
+      ->type_name("FILE.png");
   add_picture_options(command, arguments->picture);
+  workflow::add_image_options(command, arguments->images);
+  workflow::add_preview_options(command, arguments->preview);
   command
       .add_option("--save-latents", arguments->save_latents,
                   "Write the noise and the latent after each step to a file")
@@ -235,7 +311,7 @@ void add_generate_command(CLI::App& program, int&) {
   command.add_flag("--quiet", arguments->quiet, "Print nothing but the picture's path, seed and time");
   inside::add_inside_options(command, arguments->inside);
   add_run_options(command, arguments->run);
-  command.callback([arguments] { generate(*arguments); });
+  command.callback([arguments, &command] { generate(*arguments, command); });
 }
 
 }  // namespace cutaway
