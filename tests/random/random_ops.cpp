@@ -24,6 +24,17 @@ using namespace cutaway;
 
 namespace {
 
+// One number, or a block of q8_0.
+void pack(const float* numbers, DType dtype, unsigned char* to) {
+  if (dtype == DType::q8_0) {
+    if (!pack_q8_0(numbers, to)) std::abort();  // only of numbers that no case has
+    return;
+  }
+  const uint16_t half = dtype == DType::f16 ? f32_to_f16(numbers[0]) : f32_to_bf16(numbers[0]);
+  const void* const from = dtype == DType::f32 ? static_cast<const void*>(numbers) : &half;
+  std::memcpy(to, from, static_cast<size_t>(stored_bytes(dtype, 1)));
+}
+
 class Draw {
  public:
   explicit Draw(uint32_t seed) : generator_(seed) {}
@@ -48,15 +59,15 @@ class Draw {
   Weight weight(const Shape& shape) {
     const Tensor values = tensor(shape);
     Weight w(shape);
-    w.dtype = static_cast<DType>(from(0, 2));
-    const int64_t size = bytes_per_value(w.dtype), offset = one_in(2) ? 0 : from(1, 7);
-    const auto bytes =
-        std::make_shared<std::vector<unsigned char>>(static_cast<size_t>(values.count() * size + offset));
-    for (int64_t i = 0; i < values.count(); ++i) {
-      const float value = values.data()[i];
-      const uint16_t half = w.dtype == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-      const void* const from = w.dtype == DType::f32 ? static_cast<const void*>(&value) : &half;
-      std::memcpy(bytes->data() + offset + i * size, from, static_cast<size_t>(size));
+    w.dtype = static_cast<DType>(from(0, 3));
+    const int64_t offset = one_in(2) ? 0 : from(1, 7), count = values.count();
+    const auto bytes = std::make_shared<std::vector<unsigned char>>(
+        static_cast<size_t>(stored_bytes(w.dtype, count) + offset));
+    const int64_t step = w.dtype == DType::q8_0 ? q8_0_block : 1;
+    for (int64_t i = 0; i < count; i += step) {
+      float numbers[q8_0_block] = {};
+      std::copy_n(values.data() + i, std::min(step, count - i), numbers);
+      pack(numbers, w.dtype, bytes->data() + offset + stored_bytes(w.dtype, i));
     }
     w.data = bytes->data() + offset;
     w.owner = bytes;
