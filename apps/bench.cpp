@@ -1,7 +1,5 @@
 // `cutaway bench`: how long a network takes at full size, with weights from the formula.   Doc:
 // docs/performance.md
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -9,9 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
-#include "models/clip_text.h"
-#include "models/unet.h"
-#include "models/vae.h"
+#include "apps/memory_forecast.h"
+#include "models/networks.h"
 #include "nn/weight_sources.h"
 #include "samplers/guidance.h"
 #include "samplers/sampler.h"
@@ -19,6 +16,8 @@
 #include "tensor/error.h"
 #include "tensor/fast/peak.h"
 #include "tensor/memory.h"
+#include "tensor/rehearsal.h"
+#include "tensor/trace.h"
 
 namespace cutaway {
 namespace {
@@ -29,6 +28,7 @@ struct BenchArguments {
   int64_t batch = 1;
   int repeat = 5;
   int steps = 20;
+  std::string model;  // weights of generate; "" for the formula's
   std::string as = "table";
   RunOptions run;
 };
@@ -36,6 +36,8 @@ struct BenchArguments {
 struct Timing {
   std::vector<double> seconds;
   double flop = 0;
+  int64_t announced_bytes = 0;  // the peak, as a rehearsal before the first call tells it
+  double first_layer = 0;       // seconds from the beginning of the first call until a layer is done
 
   double median() const {
     std::vector<double> sorted = seconds;
@@ -47,16 +49,38 @@ struct Timing {
   double max() const { return *std::max_element(seconds.begin(), seconds.end()); }
 };
 
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// Notes when a layer is done for the first time.
+struct FirstLayer : Observer {
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+  double seconds = 0;
+  void value(const std::string&, Tensor&) override {
+    if (seconds == 0) seconds = seconds_since(begin);
+  }
+};
+
 // The first call warms up: it touches fresh memory and the weights' pages.
 Timing timed(int repeat, const std::function<void()>& call) {
   Timing timing;
-  const double before = trace::flops();
+  Rehearsal rehearsal;
   call();
+  call();
+  timing.announced_bytes = rehearsal.finish().peak_bytes + resident_bytes();
+  const double before = trace::flops();
+  FirstLayer first;
+  {
+    const Observe observe(first);
+    call();
+  }
+  timing.first_layer = first.seconds;
   timing.flop = trace::flops() - before;
   for (int i = 0; i < repeat; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     call();
-    timing.seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    timing.seconds.push_back(seconds_since(begin));
   }
   return timing;
 }
@@ -88,19 +112,28 @@ Timing bench_clip(const BenchArguments& arguments) {
   return timed(arguments.repeat, [&] { clip(ids); });
 }
 
+Networks formula_networks() {
+  Networks networks{
+      .text_encoder = CLIPTextModel(), .unet = UNet(), .vae = AutoencoderKL(), .sizes = {}, .path = ""};
+  load_weights(networks.text_encoder, "text_encoder", FormulaSource());
+  load_weights(networks.unet, "unet", FormulaSource());
+  load_weights(networks.vae, "vae", FormulaSource());
+  return networks;
+}
+
 // From prompt to picture: both texts, the steps with guidance (two predictions each), the decoder.
 Timing bench_generate(const BenchArguments& arguments) {
-  CLIPTextModel clip;
-  UNet unet;
-  AutoencoderKL vae;
-  load_weights(clip, "text_encoder", FormulaSource());
-  load_weights(unet, "unet", FormulaSource());
-  load_weights(vae, "vae", FormulaSource());
+  const auto begin = std::chrono::steady_clock::now();
+  const Networks networks = arguments.model.empty() ? formula_networks() : load_networks(arguments.model);
+  const double loading = seconds_since(begin);
+  const CLIPTextModel& clip = networks.text_encoder;
+  const UNet& unet = networks.unet;
+  const AutoencoderKL& vae = networks.vae;
   const int64_t latent = arguments.size / 8;
   const Tensor noise = formula_input("in/sample", {arguments.batch, 4, latent, latent});
   TokenIds ids{2 * arguments.batch, 77, {}};
   for (int64_t i = 0; i < ids.batch * 77; ++i) ids.ids.push_back(i * 997 % 49408);
-  return timed(arguments.repeat, [&] {
+  Timing timing = timed(arguments.repeat, [&] {
     const Tensor both = clip(ids);
     const Model predict = [&](const Tensor& x, float t) {
       const Tensor y = unet(concat({x, x}, 0), std::vector<float>(static_cast<size_t>(ids.batch), t), both);
@@ -110,6 +143,8 @@ Timing bench_generate(const BenchArguments& arguments) {
     const Tensor x = sample(SamplerKind::ddim, {}, {.steps = arguments.steps}, predict, noise, none);
     vae.decode(scale(x, 1 / vae.config.scaling_factor));
   });
+  timing.first_layer += loading;
+  return timing;
 }
 
 Timing bench_network(const BenchArguments& arguments) {
@@ -118,12 +153,6 @@ Timing bench_network(const BenchArguments& arguments) {
   if (arguments.network == "vae-decode") return bench_vae(arguments, false);
   if (arguments.network == "vae-encode") return bench_vae(arguments, true);
   return bench_clip(arguments);
-}
-
-int64_t peak_bytes_of_process() {
-  rusage use{};
-  getrusage(RUSAGE_SELF, &use);
-  return static_cast<int64_t>(use.ru_maxrss) * 1024;
 }
 
 void bench(const BenchArguments& arguments) {
@@ -148,7 +177,9 @@ void bench(const BenchArguments& arguments) {
                                 {"gflop", timing.flop / 1e9},
                                 {"gflops", gflops},
                                 {"peak_gflops", peak_gflops},
-                                {"peak_bytes", peak_bytes_of_process()},
+                                {"first_layer_s", timing.first_layer},
+                                {"announced_bytes", timing.announced_bytes},
+                                {"peak_bytes", peak_resident_bytes()},
                                 {"peak_tensor_bytes", memory_use().peak_bytes}};
     std::printf("%s\n", report.dump(2).c_str());
     return;
@@ -160,9 +191,9 @@ void bench(const BenchArguments& arguments) {
               timing.max(), arguments.repeat);
   std::printf("%.0f GFLOP, %.0f GFLOP/s, %.0f %% of the %.0f that this machine has at most\n",
               timing.flop / 1e9, gflops, 100 * gflops / peak_gflops, peak_gflops);
-  std::printf("peak memory %.2f GB, tensors %.2f GB at once\n",
-              static_cast<double>(peak_bytes_of_process()) / 1e9,
-              static_cast<double>(memory_use().peak_bytes) / 1e9);
+  std::printf("peak memory %s (announced %s), tensors %s at once; first layer after %.3f s\n",
+              bytes_text(peak_resident_bytes()).c_str(), bytes_text(timing.announced_bytes).c_str(),
+              bytes_text(memory_use().peak_bytes).c_str(), timing.first_layer);
 }
 
 }  // namespace
@@ -187,6 +218,10 @@ void add_bench_command(CLI::App& program, int&) {
   command.add_option("--steps", arguments->steps, "Steps of generate")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  command
+      .add_option("--model", arguments->model,
+                  "generate: the weights of this folder or file, in place of the formula's")
+      ->type_name("PATH");
   command.add_option("--as", arguments->as, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();

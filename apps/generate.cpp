@@ -6,7 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/inside/inside_options.h"
-#include "apps/memory_forecast.h"
+#include "apps/memory_plan.h"
 #include "apps/picture_options.h"
 #include "apps/workflow/fingerprint.h"
 #include "apps/workflow/images.h"
@@ -36,6 +36,7 @@ struct GenerateArguments {
   int64_t place_in_batch = 0;  // which picture of the batch is that one, from 1; 0: all are wanted
   workflow::ImageOptions images;
   workflow::PreviewOptions preview;
+  MemoryOptions memory;
   inside::InsideOptions inside;
   RunOptions run;
 
@@ -151,7 +152,8 @@ void write_preview(const GenerateArguments& arguments, int64_t first, const Tens
 }
 
 Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const GenerateArguments& arguments,
-            const inside::Watch& watch, const workflow::Preview& preview, int64_t first) {
+            const inside::Watch& watch, const workflow::Preview& preview, int64_t first,
+            const MemoryMeasures& measures) {
   Progress progress(arguments.quiet);
   LatentLog log;
   const GenerateEvents events{
@@ -169,7 +171,7 @@ Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const 
           },
       .decode = [&] { progress.begin(); },
   };
-  const GenerateResult result = model.generate(options, events);
+  const GenerateResult result = model.generate(options, measures.with(events));
   progress.decoded();
   watch.check_edits();
   must_be_finite(result.picture);
@@ -248,6 +250,10 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   options = model.checked(options);
   workflow::Known known = known_of(options, images, model);
   if (earlier) earlier->check(known, warn);
+  options.prompt = arguments.prompts.front();
+  const MemoryPlan plan = memory_plan(model, options, arguments.memory);
+  options.savings = plan.savings;
+  const MemoryMeasures measures(model, plan);
   const inside::Watch watch(arguments.inside);
   const workflow::Preview preview(arguments.preview, model);
 
@@ -261,11 +267,13 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
                   shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
     }
     if (p == 0 && !arguments.quiet) {
-      std::printf("%s\n", to_string(forecast(model, options)).c_str());
+      std::printf("%s\n", to_string(plan.forecast).c_str());
+      if (const std::string done = plan.measures(); !done.empty())
+        std::printf("to save memory: %s\n", done.c_str());
       std::fflush(stdout);
     }
     const int64_t first = static_cast<int64_t>(p) * arguments.picture.batch;
-    const Tensor pictures = draw(model, options, arguments, watch, preview, first);
+    const Tensor pictures = draw(model, options, arguments, watch, preview, first, measures);
     if (arguments.columns > 0) {
       batches.push_back(pictures);
     } else {
@@ -309,6 +317,7 @@ void add_generate_command(CLI::App& program, int&) {
       ->type_name("COLUMNS")
       ->check(CLI::Range(1, 100));
   command.add_flag("--quiet", arguments->quiet, "Print nothing but the picture's path, seed and time");
+  add_memory_options(command, arguments->memory);
   inside::add_inside_options(command, arguments->inside);
   add_run_options(command, arguments->run);
   command.callback([arguments, &command] { generate(*arguments, command); });

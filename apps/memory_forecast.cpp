@@ -31,9 +31,10 @@ int64_t status_bytes(const std::string& key) {
 int64_t resident_bytes() { return status_bytes("VmRSS"); }
 int64_t peak_resident_bytes() { return status_bytes("VmHWM"); }
 
-Forecast forecast(const StableDiffusion& model, const GenerateOptions& options) {
+Forecast forecast(const StableDiffusion& model, const GenerateOptions& options,
+                  const GenerateEvents& events) {
   Rehearsal rehearsal;
-  model.generate(options);
+  model.generate(options, events);
   const RehearsedMemory memory = rehearsal.finish();
   Forecast forecast;
   forecast.program_bytes = resident_bytes();

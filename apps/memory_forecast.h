@@ -18,7 +18,8 @@ struct Forecast {
 };
 
 /// Rehearses the run (tensor/rehearsal.h) with the backend, instruction set and threads in use.
-Forecast forecast(const StableDiffusion& model, const GenerateOptions& options);
+Forecast forecast(const StableDiffusion& model, const GenerateOptions& options,
+                  const GenerateEvents& events = {});
 
 /// "memory: 4.31 GB at the peak: 3.71 GB of weights mapped from files, 0.58 GB of tensors, 0.02 GB of
 /// program"

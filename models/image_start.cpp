@@ -11,12 +11,13 @@ Tensor repeated(const Tensor& item, int64_t times, int axis) {
 }
 
 // One sample of the latent's distribution for each picture of the batch:  mean + std z, as the UNet sees it.
-Tensor encoded(const AutoencoderKL& vae, const Tensor& picture, const Shape& latents, const Noise& noise) {
-  const LatentDistribution latent = vae.encode(picture);
+Tensor sampled_latent(const StableDiffusion& model, const Tensor& picture, const Shape& latents,
+                      const Savings& savings, const Noise& noise) {
+  const LatentDistribution latent = encoded(model.vae, picture, savings);
   const int64_t batch = latents[0];
   const Tensor sampled =
       add(repeated(latent.mean, batch, 0), mul(repeated(latent.std, batch, 0), noise(latents)));
-  return scale(sampled, vae.config.scaling_factor);
+  return scale(sampled, model.vae.config.scaling_factor);
 }
 
 // picture [1, 3, H, W] with the middle grey, 0, where the mask [1, 1, H, W] is 1.
@@ -52,7 +53,7 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
   run.sampler = way.sampler;
   run.plan = std::move(way.plan);
   Tensor picture;
-  if (!from_noise || blends) picture = encoded(model.vae, *options.image, latents, noise);
+  if (!from_noise || blends) picture = sampled_latent(model, *options.image, latents, options.savings, noise);
   run.noise = options.start ? *options.start : noise(latents);
   run.start = run.noise;
   if (!from_noise) {
@@ -69,7 +70,8 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
     // that samplers with noise of their own go on with the same numbers.
     noise(latents);
   } else {
-    const Tensor masked = encoded(model.vae, without_masked(*options.image, *options.mask), latents, noise);
+    const Tensor masked =
+        sampled_latent(model, without_masked(*options.image, *options.mask), latents, options.savings, noise);
     run.conditioning = concat({mask, masked}, 1);
   }
   return run;

@@ -186,10 +186,8 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
     trace::set_step(calls++);
     check_mapped_files_in_place();  // a run takes long: better now than after the last step
     const Tensor x = run.unet_input(latent);
-    if (options.guidance_scale == 1)
-      return unet(x, std::vector<float>(static_cast<size_t>(batch), t), prompt);
-    const std::vector<float> times(static_cast<size_t>(2 * batch), t);
-    const Tensor y = unet(concat({x, x}, 0), times, both);
+    if (options.guidance_scale == 1) return predicted(unet, x, t, prompt, options.savings);
+    const Tensor y = predicted(unet, concat({x, x}, 0), t, both, options.savings);
     return guided(slice(y, 0, 0, batch), slice(y, 0, batch, 2 * batch), options.guidance_scale);
   };
 
@@ -208,7 +206,7 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
 
   trace::set_step(-1);
   if (events.decode) events.decode();
-  result.picture = vae.decode(scale(result.latent, 1 / vae.config.scaling_factor));
+  result.picture = decoded(vae, scale(result.latent, 1 / vae.config.scaling_factor), options.savings);
   return result;
 }
 

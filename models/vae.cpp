@@ -118,10 +118,14 @@ AutoencoderKL::AutoencoderKL(const VaeConfig& sizes)
       post_quant_conv(conv1x1(sizes.latent_channels, sizes.latent_channels)),
       decoder(sizes) {}
 
-LatentDistribution AutoencoderKL::encode(Tensor picture) const {
-  Tensor h = encoder(picture);
-  const Tensor moments = quant_conv(h);  // [N, 8, h, w]: mean and log variance
+LatentDistribution AutoencoderKL::encode(Tensor picture) const { return distribution(moments(picture)); }
 
+Tensor AutoencoderKL::moments(Tensor picture) const {
+  Tensor h = encoder(picture);
+  return quant_conv(h);
+}
+
+LatentDistribution AutoencoderKL::distribution(const Tensor& moments) const {
   LatentDistribution latent;
   latent.mean = slice(moments, 1, 0, config.latent_channels);
   latent.logvar = clamp(slice(moments, 1, config.latent_channels, 2 * config.latent_channels), -30, 20);

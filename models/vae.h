@@ -150,6 +150,9 @@ struct AutoencoderKL : Module {
 
   // picture: [N, 3, H, W] from -1 to 1   ->   the latent's distribution, before scaling_factor
   LatentDistribution encode(Tensor picture) const;
+  // Its two halves: picture -> mean and log variance, [N, 8, h, w] -> the distribution.
+  Tensor moments(Tensor picture) const;
+  LatentDistribution distribution(const Tensor& moments) const;
   // latent: [N, 4, h, w], before scaling_factor   ->   [N, 3, 8 h, 8 w], about -1 to 1
   Tensor decode(Tensor latent) const;
 };

@@ -54,12 +54,9 @@ void rows_used(const Weight& table, int64_t rows) {
   bytes_used(table, std::min(all, rows * (all / table.shape[0] + around)));
 }
 
-void weight_let_go(const Weight& weight) {
-  const auto found = resident.bytes.find(weight.data);
-  if (found == resident.bytes.end()) return;
-  resident.total -= found->second;
-  resident.bytes.erase(found);
-  memory_beside_tensors(resident.total);
+void files_let_go() {
+  resident = {};
+  memory_beside_tensors(0);
 }
 
 }  // namespace rehearsal

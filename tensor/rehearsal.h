@@ -41,8 +41,8 @@ namespace rehearsal {
 void weight_used(const Weight& weight);
 /// So many different rows of a table are read.
 void rows_used(const Weight& table, int64_t rows);
-/// The pages of this weight are no longer resident.
-void weight_let_go(const Weight& weight);
+/// No page of a file is resident any more.
+void files_let_go();
 }  // namespace rehearsal
 
 }  // namespace cutaway

@@ -1,7 +1,6 @@
 #include "tensor/residency.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <map>
 #include <mutex>
@@ -46,14 +45,12 @@ bool in_mapped_file(const void* address) {
 
 int64_t stored_bytes(const Weight& weight) { return stored_bytes(weight.dtype, weight.shape.count()); }
 
-void let_go(const Weight& weight) {
-  if (rehearsing()) return rehearsal::weight_let_go(weight);
-  if (!in_mapped_file(weight.data)) return;
-  static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  // Pages at both ends may hold a neighbour's numbers too; they come back from the file just the same.
-  const uintptr_t begin = address_of(weight.data) / page * page;
-  const uintptr_t end = address_of(weight.data) + static_cast<uintptr_t>(stored_bytes(weight));
-  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+void let_go_of_files() {
+  if (rehearsing()) return rehearsal::files_let_go();
+  const std::lock_guard lock(mappings().mutex);
+  for (const auto& [begin, bytes] : mappings().bytes) {
+    madvise(reinterpret_cast<void*>(begin), static_cast<size_t>(bytes), MADV_DONTNEED);
+  }
 }
 
 }  // namespace cutaway

@@ -17,8 +17,8 @@ bool in_mapped_file(const void* address);
 /// Bytes of a weight in its stored dtype.
 int64_t stored_bytes(const Weight& weight);
 
-/// The pages of this weight leave the process's memory; the next operation that reads it gets them from the
-/// file again. Nothing happens to a weight that lies in no file. In a rehearsal only the books change.
-void let_go(const Weight& weight);
+/// The pages of all mapped files leave the process's memory; an operation that reads a weight gets its pages
+/// from the file again. In a rehearsal only the books change.
+void let_go_of_files();
 
 }  // namespace cutaway

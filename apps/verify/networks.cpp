@@ -14,6 +14,35 @@ Tensor input_or_formula(const Inputs& in, const std::string& name, const Shape& 
   return formula && !in.has(name) ? formula_input("in/" + name, shape) : in.tensor(name);
 }
 
+// What a run of the VAE begins with: the inputs of the file. With formula weights and no input of its own, a
+// run that has a picture among its outputs decodes, and one that has moments encodes.
+struct VaeInputs {
+  Tensor latent, image;
+};
+
+VaeInputs vae_inputs(const VaeConfig& config, const Inputs& in, bool formula) {
+  VaeInputs inputs;
+  for (const std::string& name : in.names()) {
+    const Tensor x = in.tensor(name);
+    const bool is_image =
+        name == "image" || (x.shape().rank() == 4 && x.shape()[1] != config.latent_channels);
+    (is_image ? inputs.image : inputs.latent) = x;
+  }
+  if (!formula || !inputs.latent.empty() || !inputs.image.empty()) return inputs;
+  for (const std::string& name : in.outputs()) {
+    const Shape shape = in.output_shape(name);
+    if (shape.rank() != 4) continue;
+    const int64_t height = shape[2], width = shape[3], scale = config.scale();
+    if (shape[1] == config.out_channels) {
+      inputs.latent =
+          formula_input("in/latent", {shape[0], config.latent_channels, height / scale, width / scale});
+    } else {
+      inputs.image = formula_input("in/image", {shape[0], config.in_channels, height * scale, width * scale});
+    }
+  }
+  return inputs;
+}
+
 // The channels of the latent, the mask and the masked latent, as far as the case has them.
 Tensor joined_sample(const Inputs& in) {
   std::vector<Tensor> parts = {in.tensor("sample")};
@@ -47,13 +76,24 @@ Subject sd_unet(const Blueprint& b) {
 }
 
 Subject vae(const Blueprint& b) {
-  Subject subject =
-      subject_of(AutoencoderKL(vae_config(b.config.values(), b.config.where())), b.source,
-                 [](const AutoencoderKL& network, const Inputs& in) -> Outputs {
-                   if (in.has("latent")) return {{"image", network.decode(in.tensor("latent"))}};
-                   const LatentDistribution latent = network.encode(in.tensor("image"));
-                   return {{"mean", latent.mean}, {"logvar", latent.logvar}, {"std", latent.std}};
-                 });
+  const bool formula = b.entry.weights == "formula";
+  Subject subject = subject_of(AutoencoderKL(vae_config(b.config.values(), b.config.where())), b.source,
+                               [formula](const AutoencoderKL& network, const Inputs& in) -> Outputs {
+                                 const VaeInputs inputs = vae_inputs(network.config, in, formula);
+                                 Outputs outputs;
+                                 if (!inputs.latent.empty()) outputs["image"] = network.decode(inputs.latent);
+                                 if (!inputs.image.empty()) {
+                                   const LatentDistribution latent = network.encode(inputs.image);
+                                   outputs["mean"] = latent.mean;
+                                   outputs["logvar"] = latent.logvar;
+                                   outputs["std"] = latent.std;
+                                 }
+                                 if (outputs.empty())
+                                   throw Error("the case has neither a latent nor an image to begin with");
+                                 if (!inputs.latent.empty())
+                                   outputs[""] = outputs["image"];  // a run with one output
+                                 return outputs;
+                               });
   subject.aliases["out/moments"] = Place::value_at("quant_conv");
   return subject;
 }
@@ -66,7 +106,7 @@ Subject clip_text(const Blueprint& b) {
       subject_of(CLIPTextModel(config), b.source, [](const CLIPTextModel& model, const Inputs& in) {
         const TokenIds ids = in.tokens("input_ids");
         const Tensor last = model(ids);
-        Outputs out{{"last_hidden_state", last}, {"pooler_output", pooled(last, ids)}};
+        Outputs out{{"last_hidden_state", last}, {"", last}, {"pooler_output", pooled(last, ids)}};
         for (const std::string& name : in.outputs()) {  // clip_skip2: a run without the last layer
           if (!name.starts_with(clip_skip)) continue;
           const std::string number = name.substr(clip_skip.size());

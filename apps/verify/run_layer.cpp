@@ -1,6 +1,7 @@
 // Runs a case of a layer: builds it, watches it run, compares every value.
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "apps/verify/cases.h"
 #include "apps/verify/recorder.h"
@@ -21,9 +22,32 @@ std::string Inputs::full(const std::string& section, const std::string& name) co
   return (tag_.empty() ? "" : tag_ + "/") + section + (name.empty() ? "" : "/" + name);
 }
 
-bool Inputs::has(const std::string& name) const { return file_.find(full("in", name)) != nullptr; }
+const TensorEntry* Inputs::made_by_formula(const std::string& name) const {
+  if (entry_.weights != "formula" || file_.find(full("in", name)) != nullptr) return nullptr;
+  const TensorEntry* listed = entry_.find(full("in", name));
+  return listed != nullptr && listed->role == Role::input && listed->dtype == "F32" ? listed : nullptr;
+}
 
-Tensor Inputs::tensor(const std::string& name) const { return file_.at(full("in", name)).to_tensor(); }
+std::vector<std::string> Inputs::names() const {
+  std::set<std::string> all;
+  const auto add = [&](const std::string& name) {
+    const NameParts parts = parts_of(name);
+    if (parts.section == "in" && parts.tag == tag_) all.insert(parts.rest);
+  };
+  for (const StoredTensor& stored : file_.tensors()) add(stored.name);
+  for (const TensorEntry& listed : entry_.tensors) add(listed.name);
+  return {all.begin(), all.end()};
+}
+
+bool Inputs::has(const std::string& name) const {
+  return file_.find(full("in", name)) != nullptr || made_by_formula(name) != nullptr;
+}
+
+Tensor Inputs::tensor(const std::string& name) const {
+  if (const TensorEntry* listed = made_by_formula(name))
+    return formula_input("in/" + name, Shape(std::span<const int64_t>(listed->shape)));
+  return file_.at(full("in", name)).to_tensor();
+}
 
 std::vector<int64_t> Inputs::integers(const std::string& name) const {
   return file_.at(full("in", name)).to_integers();

@@ -22,8 +22,11 @@ class Inputs {
  public:
   Inputs(const SafetensorsFile& file, const FileEntry& entry, std::string tag);
 
+  /// The names of this run's inputs.
+  std::vector<std::string> names() const;
   bool has(const std::string& name) const;
-  /// Throws Error when the file has none of this name.
+  /// With formula weights also an input that only the manifest has, with its shape: then the formula makes
+  /// it. Throws Error when there is none of this name.
   Tensor tensor(const std::string& name) const;
   std::vector<int64_t> integers(const std::string& name) const;
   /// Whole numbers [N, T] as token ids.
@@ -37,6 +40,7 @@ class Inputs {
 
  private:
   std::string full(const std::string& section, const std::string& name) const;
+  const TensorEntry* made_by_formula(const std::string& name) const;
 
   const SafetensorsFile& file_;
   const FileEntry& entry_;
