@@ -14,7 +14,7 @@ struct Savings {
   int64_t vae_tile = 0;       // the VAE sees pieces of at most so many pixels each way; 0: whole pictures
 };
 
-/// unet(x, t, prompt), as the savings say. The result is the same, bit for bit.
+/// unet(x, t, prompt), as the savings say. The result is the same but for rounding.
 /// x: [N, C, h, w], prompt: [N, T, width]
 Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt, const Savings& savings);
 

@@ -49,11 +49,11 @@ class Memory(ProgramTest):
             self.assertLess(peak_now, most * 1e6, said)
             self.assertIn("to save memory: ", said)
             seen.add(re.search("to save memory: (.*)", said)[1])
-            # only tiles change anything, and they come after the latents
-            self.assertEqual(read_floats(self.folder / "a.safetensors", "latents"),
-                             read_floats(self.folder / "b.safetensors", "latents"))
-            pictures = [(self.folder / name).read_bytes() for name in ("a-2.png", "b-2.png")]
-            self.assertEqual("tiles" not in said, pictures[0] == pictures[1], said)
+            # only tiles change the picture by more than rounding, and they come after the latents
+            latents = [read_floats(self.folder / name, "latents") for name in ("a.safetensors", "b.safetensors")]
+            self.assertLess(max(abs(a - b) for a, b in zip(*latents)), 1e-3)
+            pictures = [read_png(self.folder / name)[2] for name in ("a-2.png", "b-2.png")]
+            self.assertEqual("tiles" in said, max(abs(a - b) for a, b in zip(*pictures)) > 1, said)
         self.assertEqual(len(seen), 3, seen)
 
     def test_too_little_is_refused_with_what_would_do(self):
