@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 
 #include "tensor/error.h"
 #include "tensor/rehearsal.h"
@@ -31,10 +32,14 @@ int64_t status_bytes(const std::string& key) {
 int64_t resident_bytes() { return status_bytes("VmRSS"); }
 int64_t peak_resident_bytes() { return status_bytes("VmHWM"); }
 
-Forecast forecast(const StableDiffusion& model, const GenerateOptions& options,
-                  const GenerateEvents& events) {
+Forecast forecast(const StableDiffusion& model, const GenerateOptions& options, const GenerateEvents& events,
+                  Observer* observer) {
   Rehearsal rehearsal;
-  model.generate(options, events);
+  {
+    std::optional<Observe> observe;
+    if (observer != nullptr) observe.emplace(*observer);
+    model.generate(options, events);
+  }
   const RehearsedMemory memory = rehearsal.finish();
   Forecast forecast;
   forecast.program_bytes = resident_bytes();

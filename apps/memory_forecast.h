@@ -6,6 +6,7 @@
 #include <string>
 
 #include "models/stable_diffusion.h"
+#include "tensor/trace.h"
 
 namespace cutaway {
 
@@ -17,9 +18,10 @@ struct Forecast {
   int64_t tensor_bytes = 0;   // tensors, scratch memory of the kernels, memory kept to be used again
 };
 
-/// Rehearses the run (tensor/rehearsal.h) with the backend, instruction set and threads in use.
+/// Rehearses the run (tensor/rehearsal.h) with the backend, instruction set and threads in use. Of the
+/// observers only the given one sees it.
 Forecast forecast(const StableDiffusion& model, const GenerateOptions& options,
-                  const GenerateEvents& events = {});
+                  const GenerateEvents& events = {}, Observer* observer = nullptr);
 
 /// "memory: 4.31 GB at the peak: 3.71 GB of weights mapped from files, 0.58 GB of tensors, 0.02 GB of
 /// program"

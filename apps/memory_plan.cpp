@@ -54,7 +54,7 @@ MemoryPlan with_forecast(const StableDiffusion& model, const GenerateOptions& op
   GenerateOptions how = options;
   how.savings = plan.savings;
   const MemoryMeasures measures(model, plan);
-  plan.forecast = forecast(model, how, measures.with({}));
+  plan.forecast = forecast(model, how, measures.with({}), measures.passing());
   return plan;
 }
 

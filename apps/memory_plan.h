@@ -45,6 +45,8 @@ class MemoryMeasures {
 
   /// What else is to happen in the course of a run.
   GenerateEvents with(GenerateEvents events) const;
+  /// Who lets the weights go while the run goes on; null when nobody does. Sees the run already.
+  Observer* passing() const { return passing_.get(); }
 
  private:
   MemoryPlan plan_;
