@@ -34,7 +34,7 @@ struct GenerateOptions {
   Conventions conventions = conventions_of("diffusers");
   LevelSpacing spacing = LevelSpacing::by_sampler;
   int64_t clip_skip = 1;
-  Savings savings = {};  // of memory, for a price
+  Savings savings = {};         // of memory, for a price
   std::optional<Tensor> start;  // [batch, 4, height / 8, width / 8] noise to start from instead of the seed's
 
   // A picture to start from, and the part of it to repaint.   Doc: docs/workflows.md
