@@ -137,7 +137,7 @@ TEST_CASE("safetensors: the wrong kind of numbers is refused, not converted") {
                  "'t' has the dtype I64 where F32, F16, BF16 or F64"));
   CHECK(contains(error_of([&] { integers.at("t").to_floats(); }), "'t' has the dtype I64"));
   CHECK(contains(error_of([&] { integers.weight(integers.at("t")); }),
-                 "where a weight needs F32, F16 or BF16"));
+                 "where a weight needs F32, F16, BF16 or Q8_0"));
   const auto doubles = open_bytes(folder, one_tensor("F64", "[1]", bytes_of(1.0)));
   CHECK(contains(error_of([&] { doubles.weight(doubles.at("t")); }), folder / "x.safetensors"));
   const auto eights = open_bytes(folder, one_tensor("F8_E4M3", "[1]", "x"));
