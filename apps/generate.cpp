@@ -253,6 +253,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   options.prompt = arguments.prompts.front();
   const MemoryPlan plan = memory_plan(model, options, arguments.memory);
   options.savings = plan.savings;
+  if (plan.savings.vae_tile > 0) known["vae tiling"] = std::to_string(plan.savings.vae_tile);
   const MemoryMeasures measures(model, plan);
   const inside::Watch watch(arguments.inside);
   const workflow::Preview preview(arguments.preview, model);

@@ -102,7 +102,7 @@ def rgb_of_png(path):
 
 
 def read_png(path):
-    """width, height, the packed rows as they stand in the file, text chunks."""
+    """width, height, the packed rows as they stand in the file (rgb_of_png unpacks them), text chunks."""
     data = Path(path).read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     at, pixels, texts, width, height = 8, b"", {}, 0, 0

@@ -4,7 +4,7 @@ import re
 import subprocess
 import unittest
 
-from program import DEMO, PROGRAM, ProgramTest, read_floats, read_png
+from program import DEMO, PROGRAM, ProgramTest, read_floats, read_png, rgb_of_png
 
 RUN = ("generate", "--model", DEMO, "--prompt", "a red car", "--seed", 5, "--steps", 2, "--threads", 2)
 UNITS = {"MB": 1e6, "GB": 1e9}
@@ -31,7 +31,7 @@ class Memory(ProgramTest):
         return amount(re.search(r"memory: (\S+ [MG]B) at the peak", text)[1])
 
     def test_announced_is_measured(self):
-        for more in ((), ("--batch", 4), ("--width", 192, "--height", 128), ("--threads", 1, "--cfg", 1)):
+        for more in ((), ("--batch", 4), ("--width", 192, "--height", 128), ("--cfg", 1)):
             said, peak = self.measured(*RUN, *more, "--out", "p.png")
             self.assertLess(abs(self.announced(said) - peak), 0.1 * peak, f"{more}: {said} but it took {peak}")
 
@@ -52,7 +52,7 @@ class Memory(ProgramTest):
             # only tiles change the picture by more than rounding, and they come after the latents
             latents = [read_floats(self.folder / name, "latents") for name in ("a.safetensors", "b.safetensors")]
             self.assertLess(max(abs(a - b) for a, b in zip(*latents)), 1e-3)
-            pictures = [read_png(self.folder / name)[2] for name in ("a-2.png", "b-2.png")]
+            pictures = [rgb_of_png(self.folder / name) for name in ("a-2.png", "b-2.png")]
             if "tiles" not in said:
                 self.assertLessEqual(max(abs(a - b) for a, b in zip(*pictures)), 1)
         self.assertEqual(len(seen), 2, seen)
@@ -73,9 +73,9 @@ class Memory(ProgramTest):
         large = (*RUN, "--width", 96, "--height", 80, "--quiet")
         self.run_well(*large, "--out", "whole.png")
         self.run_well(*large, "--vae-tiling", "--out", "tiled.png")  # 64 pixels, as the model was trained
-        whole, tiled = (read_png(self.folder / name) for name in ("whole.png", "tiled.png"))
-        self.assertEqual(whole[:2], tiled[:2])
-        differences = [abs(a - b) for a, b in zip(whole[2], tiled[2])]
+        whole, tiled = (self.folder / name for name in ("whole.png", "tiled.png"))
+        self.assertEqual(read_png(whole)[:2], read_png(tiled)[:2])
+        differences = [abs(a - b) for a, b in zip(rgb_of_png(whole), rgb_of_png(tiled))]
         self.assertGreater(max(differences), 0)
         self.assertLess(sum(differences) / len(differences), 6)
         self.refuses(*large, "--vae-tiling", 50, "--out", "x.png", says=("50", "multiple of 16"))
