@@ -268,7 +268,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
                   shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
     }
     if (p == 0 && !arguments.quiet) {
-      std::printf("%s\n", to_string(plan.forecast).c_str());
+      if (plan.forecast.bytes > 0) std::printf("%s\n", to_string(plan.forecast).c_str());
       if (const std::string done = plan.measures(); !done.empty())
         std::printf("to save memory: %s\n", done.c_str());
       std::fflush(stdout);

@@ -13,24 +13,25 @@
 namespace cutaway {
 namespace {
 
-// A line of /proc/self/status: "VmHWM:     12345 kB".
-int64_t status_bytes(const std::string& key) {
+// The number in a line of /proc/self/status: "VmHWM:     12345 kB".
+int64_t status_number(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     if (!line.starts_with(key + ":")) continue;
     const size_t digit = line.find_first_of("0123456789");
-    int64_t kib = 0;
+    int64_t number = 0;
     if (digit == std::string::npos) return 0;
-    std::from_chars(line.data() + digit, line.data() + line.size(), kib);
-    return kib * 1024;
+    std::from_chars(line.data() + digit, line.data() + line.size(), number);
+    return number;
   }
   return 0;
 }
 
 }  // namespace
 
-int64_t resident_bytes() { return status_bytes("VmRSS"); }
-int64_t peak_resident_bytes() { return status_bytes("VmHWM"); }
+int64_t resident_bytes() { return 1024 * status_number("VmRSS"); }
+int64_t peak_resident_bytes() { return 1024 * status_number("VmHWM"); }
+bool being_debugged() { return status_number("TracerPid") != 0; }
 
 Forecast forecast(const StableDiffusion& model, const GenerateOptions& options, const GenerateEvents& events,
                   Observer* observer) {

@@ -31,6 +31,10 @@ std::string to_string(const Forecast& forecast);
 int64_t resident_bytes();
 int64_t peak_resident_bytes();
 
+/// Is a debugger attached? Then nothing is rehearsed that need not be: the user's breakpoints would stop in
+/// it, where tensors mean nothing.
+bool being_debugged();
+
 /// 4.31 GB, 62 MB: decimal, as files are measured.
 std::string bytes_text(int64_t bytes);
 /// "3GB", "800MB", "2.5 GiB", "1000000". Throws Error for anything else.

@@ -108,6 +108,7 @@ MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& opti
     none.savings.vae_tile =
         *memory.vae_tile != 0 ? *memory.vae_tile : model.sample_size * model.vae.config.scale();
   }
+  if (memory.most.empty() && being_debugged()) return none;
   none = with_forecast(model, options, none);
   if (memory.most.empty()) return none;
   const int64_t most = bytes_from_text(memory.most);
