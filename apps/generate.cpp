@@ -253,7 +253,8 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   options.prompt = arguments.prompts.front();
   const MemoryPlan plan = memory_plan(model, options, arguments.memory);
   options.savings = plan.savings;
-  if (plan.savings.vae_tile > 0) known["vae tiling"] = std::to_string(plan.savings.vae_tile);
+  const int64_t tile = plan.savings.vae_tile;
+  known["vae tiling"] = tile > 0 ? std::to_string(tile) : "";  // "" leaves no text
   const MemoryMeasures measures(model, plan);
   const inside::Watch watch(arguments.inside);
   const workflow::Preview preview(arguments.preview, model);

@@ -174,7 +174,8 @@ class Workflows(ProgramTest):
                 ("--sampler", "ddim", "--eta", 0.3, "--cfg", 7.3, "--negative", "böse 犬", "--width", 72, "--height", 48),
                 ("--sampler", "euler_ancestral", "--init-image", "start.png", "--mask", "mask.png", "--strength", 0.7),
                 ("--latents", "l.safetensors:noise", "--edit", "unet.mid_block=zero"),
-                ("--backend", "fast,unet.mid_block=ref", "--negative", "[a dog]")):
+                ("--backend", "fast,unet.mid_block=ref", "--negative", "[a dog]"),
+                ("--width", 96, "--vae-tiling", 32)):
             self.run_well("generate", *SHORT, *arguments, "--out", "first.png")
             self.run_well("generate", "--from", "first.png", "--out", "again.png")
             self.assertEqual((self.folder / "first.png").read_bytes(), (self.folder / "again.png").read_bytes())
