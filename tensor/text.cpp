@@ -37,7 +37,8 @@ std::string in_quotes(std::string_view text) {
   constexpr char hex[] = "0123456789abcdef";
   std::string shown = "'";
   for (size_t at = 0; at < text.size();) {
-    if (at >= longest) return shown + "...'";
+    if (shown.size() > longest)
+      return shown + "...'";  // what is shown counts: a broken byte takes four letters
     const size_t start = at;
     const auto code = next_code_point(text, at);
     if (code && *code >= 0x20 && !(*code >= 0x7F && *code < 0xA0)) {

@@ -46,3 +46,9 @@ TEST_CASE("text in messages stays on one line and short") {
   CHECK(in_quotes(std::string(5000, 'x')).size() < 120);
   CHECK(in_quotes(std::string(5000, 'x')).ends_with("x...'"));
 }
+
+TEST_CASE("what is quoted is cut at some hundred letters, however its bytes are shown") {
+  CHECK(in_quotes(std::string(100, 'a')) == "'" + std::string(100, 'a') + "'");
+  CHECK(in_quotes(std::string(500, 'a')) == "'" + std::string(100, 'a') + "...'");
+  CHECK(in_quotes(std::string(500, '\x8B')).size() < 120);  // found by the fuzzer of tokenizers
+}
