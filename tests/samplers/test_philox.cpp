@@ -51,8 +51,8 @@ TEST_CASE("wrong twins: the processor's numbers, and the other number of Box and
   const Tensor numbers = card.randn({16});
   CHECK_DIFFERS(numbers, processor.randn({16}), 0.1F);
   double squares = 0;
-  for (const float value : PhiloxRandom(3).randn({1, 4, 64, 64}).values())
-    squares += static_cast<double>(value) * static_cast<double>(value);
+  const Tensor many = PhiloxRandom(3).randn({1, 4, 64, 64});
+  for (const float value : many.values()) squares += static_cast<double>(value) * static_cast<double>(value);
   CHECK(squares / 16384 == doctest::Approx(1).epsilon(0.03));
 }
 
