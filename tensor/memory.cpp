@@ -204,6 +204,16 @@ std::shared_ptr<BlockPool> pool() {
 
 thread_local std::shared_ptr<BlockPool> rehearsed_pool;
 
+// What a tensor's shared_ptr does at its end. The debugger's printers read this object behind a tensor's
+// numbers (tools/gdb/cutaway_debug/objects.py): `bytes` is to stay first, two pointers after it.
+struct GiveBack {
+  int64_t bytes;
+  std::shared_ptr<BlockPool> to;
+
+  void operator()(float* start) const { to->give_back({start, bytes}); }
+};
+static_assert(sizeof(GiveBack) == sizeof(int64_t) + 2 * sizeof(void*));
+
 }  // namespace
 
 std::shared_ptr<float> allocate_floats(int64_t count) {
@@ -215,7 +225,7 @@ std::shared_ptr<float> allocate_floats(int64_t count) {
   bytes = (bytes + alignment - 1) / alignment * alignment;
   const std::shared_ptr<BlockPool> from = rehearsed_pool ? rehearsed_pool : pool();
   const Block block = from->take(bytes);
-  return {block.start, [from, block](float*) { from->give_back(block); }};
+  return {block.start, GiveBack{block.bytes, from}};
 }
 
 MemoryUse memory_use() { return pool()->use(); }

@@ -44,7 +44,7 @@ def good_tensor(values, shape):
     """(the bytes of a Tensor, its memory)"""
     size = -(-4 * len(values) // 64) * 64
     block = array.array("f", values).tobytes().ljust(size, b"\0")
-    control = struct.pack("<QiiQQ", 0x1000, 1, 1, size, 0x8000)
+    control = objects.CONTROL.pack(0x1000, 1, 1, size, 0x8000)
     return tensor_bytes(shape, 0x8000, 0x8000 + size), FakeMemory(0x8000, block + control)
 
 

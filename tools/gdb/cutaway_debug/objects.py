@@ -15,6 +15,9 @@ from typing import NamedTuple
 SHAPE = struct.Struct("<4q i 4x q")  # extents_, rank_, count_
 POINTERS = struct.Struct("<3Q")      # Tensor: data_, then block_: the block again and its control block
 WEIGHT_REST = struct.Struct("<i 4x Q 2Q")  # dtype, data, owner
+# The control block of block_ (libstdc++'s, with tensor/memory.cpp's GiveBack): its functions, owners, weak owners,
+# then GiveBack: the size in bytes and the pool's two pointers, then the numbers.
+CONTROL = struct.Struct("<Q 2i Q 16x Q")
 STRING_SIZE = 32
 TENSOR_SIZE = SHAPE.size + POINTERS.size
 WEIGHT_SIZE = STRING_SIZE + SHAPE.size + WEIGHT_REST.size
@@ -97,14 +100,13 @@ def tensor_of(raw, memory):
 
 def block_fault(numbers, control, memory):
     """What is wrong with a Tensor's block, or None. Its control block knows how many bytes it has."""
-    head = memory.read(control, 32)
+    head = memory.read(control, CONTROL.size)
     if head is None:
         return "its block has no owner"
-    table, owners, _, size, block = struct.unpack("<QiiQQ", head)
+    table, owners, _, size, block = CONTROL.unpack(head)
     kind = memory.symbol(table)
     if "_Sp_counted_" not in kind or owners < 1:
         return "its block has been given back"
-    # std::shared_ptr with allocate_floats' deleter: the deleter's one member is the size in bytes.
     if "_Sp_counted_deleter" in kind and (block != numbers.address or numbers.count * 4 > size):
         return f"its shape is {shape_text(numbers.shape)}, but its block has {size} bytes"
     return readable_fault(numbers, memory)
