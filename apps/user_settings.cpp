@@ -22,9 +22,9 @@ std::string variable(const char* name) {
 nlohmann::json settings_file(const std::string& path) {
   std::error_code ignored;
   if (path.empty() || !fs::exists(path, ignored)) return nlohmann::json::object();
-  nlohmann::json json = read_json_file(path);
-  if (!json.is_object()) throw Error(path + " must hold a JSON object, {\"tokenizer\": \"DIR\"}");
-  return json;
+  nlohmann::json settings = read_json_file(path);
+  if (!settings.is_object()) throw Error(path + " must hold a JSON object, {\"tokenizer\": \"DIR\"}");
+  return settings;
 }
 
 }  // namespace

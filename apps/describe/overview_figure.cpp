@@ -11,7 +11,7 @@ namespace cutaway::describe {
 namespace {
 
 constexpr Font bold{14.5, true, false}, plain{12.5, false, false}, mono{12.2, false, true};
-constexpr double left_middle = 88, right_x = 184, right_width = figure_width - 16 - right_x;
+constexpr double left_middle = 88, main_x = 184, main_width = figure_width - 16 - main_x;
 
 class OverviewFigure {
  public:
@@ -79,18 +79,18 @@ class OverviewFigure {
     part(text_encoder_, clip_, "text encoder", "prompt");
     svg_.line({{left_middle, top + 40}, {left_middle, text_encoder_.y}}, "prompt");
     const double y = text_encoder_.bottom() + 42;
-    svg_.line({{left_middle, text_encoder_.bottom()}, {left_middle, y}, {right_x, y}}, "prompt");
+    svg_.line({{left_middle, text_encoder_.bottom()}, {left_middle, y}, {main_x, y}}, "prompt");
     svg_.text({left_middle - 8, y - 20}, short_shape(*clip_.output), {12.2, false, false}, "text-prompt",
               Svg::Anchor::end);
     time_ = {left_middle - 62, y + 28, 124, 40};
     chip(time_, "time step", "how noisy it is", "time");
-    svg_.line({{time_.right(), time_.center_y()}, {right_x, time_.center_y()}}, "time");
+    svg_.line({{time_.right(), time_.center_y()}, {main_x, time_.center_y()}}, "time");
   }
 
   void draw_unet_box(double top) {
-    const double x = right_x + right_width / 2;
+    const double x = main_x + main_width / 2;
     chip({x - 62, top, 124, 40}, "noise", latent_shape(), "image");
-    unet_rect_ = {right_x, top + 66, right_width, time_.bottom() + 14 - top - 66};
+    unet_rect_ = {main_x, top + 66, main_width, time_.bottom() + 14 - top - 66};
     svg_.line({{x, top + 40}, {x, unet_rect_.y}}, "image");
     part(unet_rect_, unet_, "UNet", "transformer");
     draw_little_u({unet_rect_.x + 18, unet_rect_.y + 88, unet_rect_.width - 36, unet_rect_.height - 104});
@@ -125,7 +125,7 @@ class OverviewFigure {
   // ---- The loop, and the way out
 
   void draw_sampler() {
-    const double x = right_x + right_width / 2, y = unet_rect_.bottom() + 44;
+    const double x = main_x + main_width / 2, y = unet_rect_.bottom() + 44;
     sampler_ = {x - 76, y, 152, 60};
     svg_.begin_link(sources_.link("sample"), "sample", "", "samplers/sampler.h: sample");
     svg_.box(sampler_, "operation", 16);
@@ -142,10 +142,10 @@ class OverviewFigure {
   }
 
   void draw_vae() {
-    const double x = right_x + right_width / 2;
+    const double x = main_x + main_width / 2;
     const Box* decoder = find_box(vae_, "vae.decoder");
     const Box* encoder = find_box(vae_, "vae.encoder");
-    decoder_ = {right_x, sampler_.bottom() + 44, right_width, 86};
+    decoder_ = {main_x, sampler_.bottom() + 44, main_width, 86};
     svg_.line({{x, sampler_.bottom()}, {x, decoder_.y}}, "image");
     svg_.text({x + 8, sampler_.bottom() + 18}, "latent " + latent_shape(), {12.2, false, false}, "soft",
               Svg::Anchor::start);

@@ -15,13 +15,13 @@
 namespace cutaway::verify {
 namespace {
 
-using Names = std::map<std::string, std::vector<int64_t>>;
+using NamedShapes = std::map<std::string, std::vector<int64_t>>;
 
 // [[name, shape, dtype], ...]; whole numbers are buffers, no weights.
-Names names_in(const Params& file) {
+NamedShapes names_in(const Params& file) {
   const nlohmann::json& tensors = file.values().at("tensors");
   if (!tensors.is_array()) file.refuse("tensors", "must be a list of [name, shape, dtype]");
-  Names names;
+  NamedShapes names;
   for (const nlohmann::json& row : tensors) {
     const bool fits =
         row.is_array() && row.size() >= 2 && row[0].is_string() && row[1].is_array() &&
@@ -33,18 +33,18 @@ Names names_in(const Params& file) {
   return names;
 }
 
-bool has_below(const Names& names, const std::string& path) {
+bool has_below(const NamedShapes& names, const std::string& path) {
   const auto at = names.lower_bound(path + ".");
   return at != names.end() && at->first.starts_with(path + ".");
 }
 
-int64_t count_below(const Names& names, const std::string& path) {
+int64_t count_below(const NamedShapes& names, const std::string& path) {
   int64_t count = 0;
   while (has_below(names, path + "." + std::to_string(count))) ++count;
   return count;
 }
 
-int64_t extent(const Names& names, const std::string& name, size_t axis) {
+int64_t extent(const NamedShapes& names, const std::string& name, size_t axis) {
   const auto found = names.find(name);
   if (found == names.end() || axis >= found->second.size()) {
     throw Error("the list has no " + in_quotes(name) + ", which says how large the network is");
@@ -52,7 +52,7 @@ int64_t extent(const Names& names, const std::string& name, size_t axis) {
   return found->second[axis];
 }
 
-std::vector<int64_t> channels_of(const Names& names, const std::string& blocks) {
+std::vector<int64_t> channels_of(const NamedShapes& names, const std::string& blocks) {
   std::vector<int64_t> channels;
   for (int64_t i = 0; i < count_below(names, blocks); ++i) {
     channels.push_back(extent(names, blocks + "." + std::to_string(i) + ".resnets.0.conv1.weight", 0));
@@ -63,7 +63,7 @@ std::vector<int64_t> channels_of(const Names& names, const std::string& blocks) 
 
 // ---- The sizes of a network, read off the names and shapes
 
-UNetConfig unet_config_of(const Names& names) {
+UNetConfig unet_config_of(const NamedShapes& names) {
   UNetConfig config;
   config.in_channels = extent(names, "conv_in.weight", 1);
   config.out_channels = extent(names, "conv_out.weight", 0);
@@ -81,7 +81,7 @@ UNetConfig unet_config_of(const Names& names) {
   return config;
 }
 
-VaeConfig vae_config_of(const Names& names) {
+VaeConfig vae_config_of(const NamedShapes& names) {
   VaeConfig config;
   config.in_channels = extent(names, "encoder.conv_in.weight", 1);
   config.out_channels = extent(names, "decoder.conv_out.weight", 0);
@@ -92,7 +92,7 @@ VaeConfig vae_config_of(const Names& names) {
   return config;
 }
 
-ClipTextConfig clip_config_of(const Names& names) {
+ClipTextConfig clip_config_of(const NamedShapes& names) {
   const std::string embeddings = "text_model.embeddings.";
   ClipTextConfig config;
   config.vocab_size = extent(names, embeddings + "token_embedding.weight", 0);
@@ -107,9 +107,9 @@ ClipTextConfig clip_config_of(const Names& names) {
 // ---- Comparing
 
 template <class Network>
-Comparisons compare_names(Network network, const Names& names, const Params& file) {
+Comparisons compare_names(Network network, const NamedShapes& names, const Params& file) {
   Comparisons comparisons;
-  Names left = names;
+  NamedShapes left = names;
   for_each_weight(network, "", [&](const std::string& name, const Weight& weight) {
     const auto found = names.find(name);
     if (found == names.end()) {
@@ -143,7 +143,7 @@ Comparisons run_names(const Case& the_case) {
   const Params file(read_json_file(the_case.path()), the_case.path());
   if (file.has("map")) throw NotBuilt("the names of checkpoints in one file are not built yet");
   if (!file.has("tensors")) throw NotBuilt("the list is about no network that is built");
-  const Names names = names_in(file);
+  const NamedShapes names = names_in(file);
   const auto has = [&](const std::string& path) { return has_below(names, path); };
 
   if (has("controlnet_cond_embedding") || has("input_hint_block") || has("control_model")) {

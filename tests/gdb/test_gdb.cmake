@@ -20,7 +20,7 @@ set(folder ${BUILD})
 if(NOT STEP)
   set(folder ${BUILD}/gdb)
   foreach(command
-      "-S;${SOURCE};-B;${folder};-G;Ninja;-DCMAKE_BUILD_TYPE=Debug;-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g;-DCMAKE_CXX_COMPILER=${COMPILER};-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}"
+      "-S;${SOURCE};-B;${folder};-G;Ninja;-DCMAKE_BUILD_TYPE=Debug;-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g;-DCMAKE_CXX_COMPILER=${COMPILER};-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER};-DCUTAWAY_GROUP_SOURCES=ON;-DCUTAWAY_BUILD_PYTHON=OFF"
       "--build;${folder};--target;cutaway;debugger_subject")
     execute_process(COMMAND ${CMAKE_COMMAND} ${command} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
     if(NOT result EQUAL 0)
