@@ -22,16 +22,17 @@ void add_inspect_command(CLI::App& program, int& exit_code);
 void add_convert_command(CLI::App& program, int& exit_code);
 void add_config_command(CLI::App& program, int& exit_code);
 
-/// --backend, --isa, --conv and --threads, for every command that runs a network.
+/// --backend, --isa, --conv, --dtype and --threads, for every command that runs a network.
 struct RunOptions {
   std::string backend;
   std::string isa;
   std::string convolution;
+  std::string precision;
   int threads = 0;
 };
 void add_run_options(CLI::App& command, RunOptions& options);
-/// Puts them into effect; what is not given comes from CUTAWAY_BACKEND, CUTAWAY_ISA, CUTAWAY_CONV and
-/// CUTAWAY_THREADS, or stays at the best this machine has.
+/// Puts them into effect; what is not given comes from CUTAWAY_BACKEND, CUTAWAY_ISA, CUTAWAY_CONV,
+/// CUTAWAY_DTYPE and CUTAWAY_THREADS, or stays at the best this machine has.
 void apply(const RunOptions& options);
 
 /// "cutaway 0.1.0, Release, g++ 12.2.0, instruction sets ..."

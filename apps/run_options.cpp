@@ -5,6 +5,7 @@
 #include "tensor/backend.h"
 #include "tensor/convolution.h"
 #include "tensor/error.h"
+#include "tensor/precision.h"
 
 namespace cutaway {
 namespace {
@@ -31,6 +32,12 @@ void add_run_options(CLI::App& command, RunOptions& options) {
                   "How 3 x 3 convolutions are computed: fastest (Winograd's, where it pays) or direct (five "
                   "times more exact)")
       ->type_name("NAME");
+  command
+      .add_option(
+          "--dtype", options.precision,
+          "In which numbers matrices are multiplied: f32, or bf16 (faster where the processor has such a "
+          "product; right to two or three digits)")
+      ->type_name("NAME");
   command.add_option("--threads", options.threads, "How many threads to use; results do not depend on it")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
@@ -44,6 +51,9 @@ void apply(const RunOptions& options) {
   const std::string convolution =
       options.convolution.empty() ? from_environment("CUTAWAY_CONV") : options.convolution;
   if (!convolution.empty()) choose_convolution(convolution);
+  const std::string precision =
+      options.precision.empty() ? from_environment("CUTAWAY_DTYPE") : options.precision;
+  if (!precision.empty()) choose_precision(precision);
 
   int threads = options.threads;
   if (const std::string text = from_environment("CUTAWAY_THREADS"); threads == 0 && !text.empty()) {

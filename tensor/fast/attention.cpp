@@ -16,6 +16,7 @@
 #include <limits>
 #include <memory>
 
+#include "tensor/fast/bf16.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
@@ -23,6 +24,7 @@
 #include "tensor/fast/softmax.h"
 #include "tensor/fast/vector_math.h"
 #include "tensor/memory.h"
+#include "tensor/precision.h"
 #include "tensor/rehearsal.h"
 
 namespace cutaway::fast {
@@ -103,42 +105,66 @@ CUTAWAY_LADDER(scale_columns, (float* values, int64_t rows, int64_t queries, con
 
 // Keys and values of all heads as rows for the kernel, which takes them in whole tiles. Keys lie right
 // already, but for the last few of each head, which need zeros behind them; values are turned over,
-// [d][keys].
+// [d][keys]. In bf16 both are made of pairs.
 struct HeadRows {
   GemmKernel kernel;
+  int64_t together;  // terms in the place of one float: 2 bf16, or 1
   const float* k;
   int64_t keys, d, d_rows;
   int64_t v_stride;
-  std::shared_ptr<float> last_keys, v;
+  std::shared_ptr<float> key_pairs, last_keys, v;
 
   HeadRows(const Tensor& k_heads, const Tensor* v_heads)
       : kernel(gemm_kernel()),
+        together(current_precision() == Precision::bf16 && has_bf16_product() ? 2 : 1),
         k(k_heads.data()),
         keys(k_heads.shape()[2]),
         d(k_heads.shape()[3]),
         d_rows(round_up(d, kernel.rows)),
-        v_stride(keys + 16) {
+        v_stride(round_up(keys, 16) + 16) {
     const int64_t heads = k_heads.count() / (keys * d);
-    last_keys = allocate_floats(heads * kernel.rows * d);
+    if (together == 2) {
+      kernel.run = gemm_tile_bf16;
+      key_pairs = allocate_floats(heads * keys * pairs_stride());
+    }
+    last_keys = allocate_floats(heads * kernel.rows * key_stride());
     if (v_heads != nullptr) v = allocate_floats(heads * d_rows * v_stride);
     if (rehearsing()) return;
-    const int64_t whole = keys / kernel.rows * kernel.rows;
+    if (together == 2) pair_keys(heads);
+    const int64_t whole = keys / kernel.rows * kernel.rows, stride = key_stride();
     for (int64_t head = 0; head < heads; ++head) {
-      float* const to = last_keys.get() + head * kernel.rows * d;
-      std::fill(std::copy(k + (head * keys + whole) * d, k + (head + 1) * keys * d, to), to + kernel.rows * d,
-                0.0F);
+      float* const to = last_keys.get() + head * kernel.rows * stride;
+      std::fill(std::copy(k + (head * keys + whole) * stride, k + (head + 1) * keys * stride, to),
+                to + kernel.rows * stride, 0.0F);
     }
     if (v_heads != nullptr) turn_values(*v_heads, heads);
   }
 
+  /// Floats from one key to the next.
+  int64_t key_stride() const { return together == 2 ? pairs_stride() : d; }
   const float* key_rows(int64_t head, int64_t key) const {
-    return key + kernel.rows <= keys ? k + (head * keys + key) * d : last_keys.get() + head * kernel.rows * d;
+    return key + kernel.rows <= keys ? k + (head * keys + key) * key_stride()
+                                     : last_keys.get() + head * kernel.rows * key_stride();
   }
-  const float* value_rows(int64_t head, int64_t channel) const {
-    return v.get() + (head * d_rows + channel) * v_stride;
+  const float* value_rows(int64_t head, int64_t channel, int64_t key) const {
+    return v.get() + (head * d_rows + channel) * v_stride + key / together;
   }
 
  private:
+  int64_t pairs_stride() const { return (d + 1) / 2; }
+
+  void pair_keys(int64_t heads) {
+    in_pieces(heads * keys, heads * keys * d, [&](int64_t begin, int64_t end) {
+      std::vector<float> row(static_cast<size_t>(round_up(d, 16) + 16));
+      for (int64_t i = begin; i < end; ++i) {
+        std::copy_n(k + i * d, d, row.data());
+        rows_to_pairs(row.data(), 0, 1, d);
+        std::copy_n(row.data(), pairs_stride(), key_pairs.get() + i * pairs_stride());
+      }
+    });
+    k = key_pairs.get();
+  }
+
   void turn_values(const Tensor& v_heads, int64_t heads) {
     constexpr int64_t side = 64;
     const int64_t blocks = (keys + side - 1) / side;
@@ -149,6 +175,10 @@ struct HeadRows {
         transpose(v_heads.data() + (head * keys + key) * d, d, some, d, to, v_stride);
         for (int64_t c = d; c < d_rows; ++c) std::fill_n(to + c * v_stride, some, 0.0F);
       }
+    });
+    if (together == 1) return;
+    in_pieces(heads * d_rows, v_heads.count(), [&](int64_t begin, int64_t end) {
+      rows_to_pairs(v.get() + begin * v_stride, v_stride, end - begin, keys);
     });
   }
 };
@@ -262,14 +292,15 @@ class TiledAttention {
       for (int64_t i = 0; i < b.count; ++i) row[i] *= scale;
       std::fill(row + b.count, row + b.width, 0.0F);
     }
+    if (rows_.together == 2) panel_to_pairs(q, d, b.width, q);
   }
 
   // scores[j, i] = k[key + j] . q[i] + mask, -infinity where it may not be seen
   void score(const Queries& b, const float* q, int64_t key, int64_t keys, float* scores) const {
     const GemmKernel& kernel = rows_.kernel;
     for (int64_t j = 0; j < keys; j += kernel.rows) {
-      kernel.run({rows_.key_rows(b.head, key + j), rows_.d, q, rows_.d, b.width / kernel.width,
-                  scores + j * b.width, b.width, false});
+      kernel.run({rows_.key_rows(b.head, key + j), rows_.key_stride(), q, terms(rows_.d),
+                  b.width / kernel.width, scores + j * b.width, b.width, false});
     }
     if (options_.mask != nullptr) add_mask(b, key, keys, scores);
     if (!options_.causal) return;
@@ -288,13 +319,17 @@ class TiledAttention {
     }
   }
 
-  void add_values(const Queries& b, int64_t key, int64_t keys, const float* weights, float* values) const {
+  void add_values(const Queries& b, int64_t key, int64_t keys, float* weights, float* values) const {
     const GemmKernel& kernel = rows_.kernel;
+    if (rows_.together == 2) panel_to_pairs(weights, keys, b.width, weights);
     for (int64_t c = 0; c < rows_.d; c += kernel.rows) {
-      kernel.run({rows_.value_rows(b.head, c) + key, rows_.v_stride, weights, keys, b.width / kernel.width,
-                  values + c * b.width, b.width, key > 0});
+      kernel.run({rows_.value_rows(b.head, c, key), rows_.v_stride, weights, terms(keys),
+                  b.width / kernel.width, values + c * b.width, b.width, key > 0});
     }
   }
+
+  /// As many as the kernel counts.
+  int64_t terms(int64_t count) const { return (count + rows_.together - 1) / rows_.together; }
 
   const HeadRows rows_;
   const Tensor& q_;

@@ -1,7 +1,7 @@
 // The trick: a sum needs one multiplication and two loads, so a plain loop waits for loads. Here a tile of 8
 // x 48 sums stays in registers (AVX-512; 4 x 24 AVX2, 4 x 12 generic): each step of k loads 8 numbers of A
 // and 3 vectors of B and does 24 vector multiply-adds with them. Around it, blocks are sized for the caches:
-// a panel of B (192 x 48 numbers) for L1, a block of A for L2, a chunk of panels, shared by all threads, for
+// a panel of B (384 x 48 numbers) for L1, a block of A for L2, a chunk of panels, shared by all threads, for
 // L3. (Goto & van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"; Van Zee & van de Geijn
 // 2015, BLIS.) Unlike there, A is left in rows: the kernel broadcasts single numbers, which may come from
 // anywhere.
@@ -12,8 +12,10 @@
 #include <algorithm>
 #include <memory>
 
+#include "tensor/fast/bf16.h"
 #include "tensor/fast/simd.h"
 #include "tensor/memory.h"
+#include "tensor/precision.h"
 #include "tensor/rehearsal.h"
 
 namespace cutaway::fast {
@@ -74,6 +76,8 @@ constexpr int64_t most_rows = 8, most_columns = 48;
 // nor the batch change a result.
 struct Blocks {
   GemmKernel kernel;
+  bool rounded;             // factors are rounded to bf16
+  int64_t together;         // terms in the place of one float: 2 bf16, or 1
   int64_t k_block;          // terms in one call of the kernel
   int64_t panels_per_item;  // panels never lie in two items
   int64_t panels;           // of all items
@@ -85,13 +89,17 @@ struct Blocks {
 };
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
 Blocks blocks_of(const Product& p, int64_t threads) {
-  constexpr int64_t l1_k = 384;              // a panel of 192 x 48 floats is 36 KiB
+  constexpr int64_t l1_k = 384;              // a panel of 384 x 48 floats is 72 KiB
   constexpr int64_t chunk_floats = 1 << 19;  // 2 MiB
   Blocks b{};
   b.kernel = gemm_kernel();
-  b.k_block = divide_up(p.k, divide_up(p.k, l1_k));
+  b.rounded = current_precision() == Precision::bf16;
+  b.together = b.rounded && has_bf16_product() ? 2 : 1;
+  if (b.together == 2) b.kernel.run = gemm_tile_bf16;
+  b.k_block = round_up(divide_up(p.k, divide_up(p.k, l1_k)), b.together);
   b.panels_per_item = divide_up(p.n, b.kernel.panel());
   b.panels = b.panels_per_item * p.items;
   b.chunk_panels = std::clamp<int64_t>(chunk_floats / (b.k_block * b.kernel.panel()), 1, b.panels);
@@ -136,7 +144,7 @@ class Multiplication {
       : p_(product),
         blocks_(blocks_of(product, threads)),
         b_chunk_(allocate_floats(blocks_.chunk_panels * blocks_.kernel.panel() * blocks_.chunk_k)),
-        a_floats_(blocks_.block_rows * blocks_.stride),
+        a_floats_(std::max(blocks_.block_rows, blocks_.kernel.panel()) * blocks_.stride),
         a_blocks_(allocate_floats(threads * a_floats_)) {}
 
   // Runs on every thread of a team at once; each `omp for` shares its turns among them and waits for all.
@@ -154,8 +162,10 @@ class Multiplication {
  private:
   // Where the packed panel begins for terms from `k` on, in a chunk that begins at `first_k`.
   float* packed(int64_t panel_in_chunk, int64_t first_k, int64_t k) const {
-    return b_chunk_.get() + (panel_in_chunk * blocks_.chunk_k + (k - first_k)) * blocks_.kernel.panel();
+    return b_chunk_.get() +
+           (panel_in_chunk * blocks_.chunk_k + (k - first_k) / blocks_.together) * blocks_.kernel.panel();
   }
+  float* my_block() const { return a_blocks_.get() + omp_get_thread_num() * a_floats_; }
   int64_t column_of(int64_t panel) const { return panel % blocks_.panels_per_item * blocks_.kernel.panel(); }
   int64_t columns_of(int64_t panel) const {
     return std::min(blocks_.kernel.panel(), p_.n - column_of(panel));
@@ -168,16 +178,21 @@ class Multiplication {
       const int64_t panel = first_panel + turn / k_blocks;
       const int64_t k = first_k + turn % k_blocks * blocks_.k_block;
       const int64_t columns = columns_of(panel);
-      p_.read_panel(panel / blocks_.panels_per_item, column_of(panel), columns, k,
-                    std::min(blocks_.k_block, k_end - k), packed(turn / k_blocks, first_k, k),
-                    blocks_.kernel.padded(columns));
+      const int64_t terms = std::min(blocks_.k_block, k_end - k), width = blocks_.kernel.padded(columns);
+      float* const to = packed(turn / k_blocks, first_k, k);
+      float* const floats = blocks_.together == 2 ? my_block() : to;
+      p_.read_panel(panel / blocks_.panels_per_item, column_of(panel), columns, k, terms, floats, width);
+      if (blocks_.together == 2)
+        panel_to_pairs(floats, terms, width, to);
+      else if (blocks_.rounded)
+        round_to_bf16(to, terms * width);
     }
   }
 
   void multiply_chunk(int64_t first_panel, int64_t panels, int64_t first_k, int64_t k_end) const {
     const int64_t row_blocks = divide_up(p_.m, blocks_.block_rows);
     const int64_t panel_groups = divide_up(panels, blocks_.task_panels);
-    float* const a = a_blocks_.get() + omp_get_thread_num() * a_floats_;
+    float* const a = my_block();
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < row_blocks * panel_groups; ++task) {
       const int64_t row = task % row_blocks * blocks_.block_rows;
@@ -199,6 +214,11 @@ class Multiplication {
     const int64_t whole = divide_up(rows, blocks_.kernel.rows) * blocks_.kernel.rows;
     p_.read_rows(row, rows, k, terms, a, blocks_.stride);
     for (int64_t r = rows; r < whole; ++r) std::fill_n(a + r * blocks_.stride, terms, 0.0F);
+    if (blocks_.together == 2) {
+      rows_to_pairs(a, blocks_.stride, whole, terms);
+    } else if (blocks_.rounded) {
+      for (int64_t r = 0; r < rows; ++r) round_to_bf16(a + r * blocks_.stride, terms);
+    }
   }
 
   void multiply_panel(int64_t panel, const float* b, int64_t first_row, int64_t rows, int64_t k,
@@ -206,7 +226,8 @@ class Multiplication {
     const GemmKernel& kernel = blocks_.kernel;
     const int64_t column = column_of(panel), columns = columns_of(panel), padded = kernel.padded(columns);
     float* const c = p_.c + panel / blocks_.panels_per_item * p_.item_stride + column;
-    Tile tile{a, blocks_.stride, b, terms, padded / kernel.width, c, p_.row_stride, k > 0};
+    Tile tile{a, blocks_.stride, b,    divide_up(terms, blocks_.together), padded / kernel.width,
+              c, p_.row_stride,  k > 0};
     if (k == 0 && p_.column_bias != nullptr) tile.column_bias = p_.column_bias + column;
     for (int64_t r = 0; r < rows; r += kernel.rows) {
       const int64_t row = first_row + r;
