@@ -103,12 +103,14 @@ const char* to_string(Isa isa) {
 }
 
 Isa best_isa() {
+#ifdef __x86_64__
   // Exactly the features the kernels use.
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("fma")) {
     return Isa::avx512;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+#endif
   return Isa::generic;
 }
 

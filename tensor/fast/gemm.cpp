@@ -65,8 +65,8 @@ CUTAWAY_INLINE void gemm_tile_body(const Tile& t) {
 
 // 12 sums, 3 vectors of B and a number of A fill the 16 registers that SSE and AVX2 have; AVX-512 has 32.
 void gemm_tile_generic(const Tile& t) { gemm_tile_body<4, 4>(t); }
-[[gnu::target("avx2,fma")]] void gemm_tile_avx2(const Tile& t) { gemm_tile_body<8, 4>(t); }
-[[gnu::target("avx512f,avx512vl,fma")]] void gemm_tile_avx512(const Tile& t) { gemm_tile_body<16, 8>(t); }
+[[CUTAWAY_AVX2]] void gemm_tile_avx2(const Tile& t) { gemm_tile_body<8, 4>(t); }
+[[CUTAWAY_AVX512]] void gemm_tile_avx512(const Tile& t) { gemm_tile_body<16, 8>(t); }
 
 constexpr int64_t most_rows = 8, most_columns = 48;
 

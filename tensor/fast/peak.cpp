@@ -34,8 +34,8 @@ template <int width>
 constexpr double flops_of_a_call = 2.0 * 12 * width* rounds;
 
 float peak_generic(float a, float b) { return multiply_add<4>(a, b); }
-[[gnu::target("avx2,fma")]] float peak_avx2(float a, float b) { return multiply_add<8>(a, b); }
-[[gnu::target("avx512f,avx512vl,fma")]] float peak_avx512(float a, float b) { return multiply_add<16>(a, b); }
+[[CUTAWAY_AVX2]] float peak_avx2(float a, float b) { return multiply_add<8>(a, b); }
+[[CUTAWAY_AVX512]] float peak_avx512(float a, float b) { return multiply_add<16>(a, b); }
 
 }  // namespace
 

@@ -22,6 +22,15 @@ namespace cutaway::fast {
 #define CUTAWAY_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+// The instruction sets of the ladder. On other processors only the generic version is ever called.
+#ifdef __x86_64__
+#define CUTAWAY_AVX2 gnu::target("avx2,fma")
+#define CUTAWAY_AVX512 gnu::target("avx512f,avx512vl,fma")
+#else
+#define CUTAWAY_AVX2 maybe_unused
+#define CUTAWAY_AVX512 maybe_unused
+#endif
+
 /// `width` floats side by side: 4 (generic), 8 (AVX2), 16 (AVX-512).
 template <int width>
 struct Simd {
@@ -76,12 +85,10 @@ Function* pick(Function* generic, Function* avx2, Function* avx512) {
 // CUTAWAY_LADDER(dot, (const float* a, const float* b), (a, b)) makes dot_generic, dot_avx2 and dot_avx512
 // from the template dot_body<width>, and dot, which runs the one for this processor. best_isa() asks for
 // these same features.
-#define CUTAWAY_LADDER(name, parameters, arguments)                                                   \
-  [[maybe_unused]] void name##_generic parameters { name##_body<4> arguments; }                       \
-  [[maybe_unused, gnu::target("avx2,fma")]] void name##_avx2 parameters { name##_body<8> arguments; } \
-  [[maybe_unused, gnu::target("avx512f,avx512vl,fma")]] void name##_avx512 parameters {               \
-    name##_body<16> arguments;                                                                        \
-  }                                                                                                   \
+#define CUTAWAY_LADDER(name, parameters, arguments)                                             \
+  [[maybe_unused]] void name##_generic parameters { name##_body<4> arguments; }                 \
+  [[maybe_unused, CUTAWAY_AVX2]] void name##_avx2 parameters { name##_body<8> arguments; }      \
+  [[maybe_unused, CUTAWAY_AVX512]] void name##_avx512 parameters { name##_body<16> arguments; } \
   void name parameters { pick(name##_generic, name##_avx2, name##_avx512) arguments; }
 
 }  // namespace cutaway::fast

@@ -87,6 +87,14 @@ class PromptTest(ProgramTest):
         settings.write_text("[]")
         self.refuses("config", says="config.json")
 
+    def test_a_single_file_finds_the_remembered_vocabulary(self):
+        self.run_well("convert", DEMO, "--out", "one.safetensors")
+        draw = ["generate", "--model", "one.safetensors", "--prompt", "a red car", *QUICK, "--out", "one.png"]
+        self.refuses(*draw, says=["one.safetensors", "--tokenizer DIR", "cutaway config tokenizer DIR"])
+        self.run_well("config", "tokenizer", DEMO / "tokenizer")
+        self.run_well(*draw)
+        self.assertEqual(read_png(self.folder / "one.png")[2], self.draw()[2])
+
     def test_tokenize_for_scripts(self):
         text = "a (red:1.3) car BREAK " + "a tree next to a car, " * 20
         result = json.loads(self.run_well("tokenize", "--plain", "--as", "json", input=text).stdout)
