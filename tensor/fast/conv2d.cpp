@@ -113,6 +113,10 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
         read_weight(weight, (first_out + row + r) * taps + first, count, to + r * stride);
       }
     };
+    if (const float* const weights = floats_of(weight)) {
+      product.a = weights + first_out * taps;
+      product.a_stride = taps;
+    }
     product.read_panel = [&](int64_t n, int64_t column, int64_t columns, int64_t first, int64_t count,
                              float* panel, int64_t panel_width) {
       const float* const image = x.data() + (n * in + group * in_per_group) * height * width;

@@ -201,16 +201,24 @@ class Multiplication {
       const int64_t end = std::min(begin + blocks_.task_panels, panels);
       for (int64_t k = first_k; k < k_end; k += blocks_.k_block) {
         const int64_t terms = std::min(blocks_.k_block, k_end - k);
-        read_rows(row, rows, k, terms, a);
+        const Rows block = rows_of(row, rows, k, terms, a);
         for (int64_t i = begin; i < end; ++i) {
-          multiply_panel(first_panel + i, packed(i, first_k, k), row, rows, k, terms, a);
+          multiply_panel(first_panel + i, packed(i, first_k, k), row, rows, k, terms, block);
         }
       }
     }
   }
 
-  // The kernel always takes whole tiles: missing rows are zeros.
-  void read_rows(int64_t row, int64_t rows, int64_t k, int64_t terms, float* a) const {
+  // A block of A.
+  struct Rows {
+    const float* first;
+    int64_t stride;
+  };
+
+  // Where it lies, or packed into `a`. The kernel always takes whole tiles: missing rows are zeros.
+  Rows rows_of(int64_t row, int64_t rows, int64_t k, int64_t terms, float* a) const {
+    if (p_.a != nullptr && !blocks_.rounded && rows % blocks_.kernel.rows == 0)
+      return {p_.a + row * p_.a_stride + k, p_.a_stride};
     const int64_t whole = divide_up(rows, blocks_.kernel.rows) * blocks_.kernel.rows;
     p_.read_rows(row, rows, k, terms, a, blocks_.stride);
     for (int64_t r = rows; r < whole; ++r) std::fill_n(a + r * blocks_.stride, terms, 0.0F);
@@ -219,19 +227,20 @@ class Multiplication {
     } else if (blocks_.rounded) {
       for (int64_t r = 0; r < rows; ++r) round_to_bf16(a + r * blocks_.stride, terms);
     }
+    return {a, blocks_.stride};
   }
 
   void multiply_panel(int64_t panel, const float* b, int64_t first_row, int64_t rows, int64_t k,
-                      int64_t terms, const float* a) const {
+                      int64_t terms, const Rows& block) const {
     const GemmKernel& kernel = blocks_.kernel;
     const int64_t column = column_of(panel), columns = columns_of(panel), padded = kernel.padded(columns);
     float* const c = p_.c + panel / blocks_.panels_per_item * p_.item_stride + column;
-    Tile tile{a, blocks_.stride, b,    divide_up(terms, blocks_.together), padded / kernel.width,
-              c, p_.row_stride,  k > 0};
+    Tile tile{block.first, block.stride,  b,    divide_up(terms, blocks_.together), padded / kernel.width,
+              c,           p_.row_stride, k > 0};
     if (k == 0 && p_.column_bias != nullptr) tile.column_bias = p_.column_bias + column;
     for (int64_t r = 0; r < rows; r += kernel.rows) {
       const int64_t row = first_row + r;
-      tile.a = a + r * blocks_.stride;
+      tile.a = block.first + r * block.stride;
       tile.c = c + row * p_.row_stride;
       if (k == 0 && p_.row_bias != nullptr) tile.row_bias = p_.row_bias + row;
       if (r + kernel.rows <= rows && columns == padded) {

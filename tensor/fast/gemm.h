@@ -17,6 +17,9 @@ struct Product {
   /// to[r * stride + i] = A[row + r][first + i] for r < rows, i < count.
   std::function<void(int64_t row, int64_t rows, int64_t first, int64_t count, float* to, int64_t stride)>
       read_rows = {};
+  /// A itself, where it lies in memory as float32, rows a_stride apart: then it is not copied. Or null.
+  const float* a = nullptr;
+  int64_t a_stride = 0;
   /// panel[i * width + j] = B[item][first + i][column + j] for i < count, j < columns; 0 for columns <= j <
   /// width.
   std::function<void(int64_t item, int64_t column, int64_t columns, int64_t first, int64_t count,

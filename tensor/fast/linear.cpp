@@ -1,21 +1,26 @@
 // The trick: with many rows, y = x W^T is the blocked product of gemm.cpp; W is turned over while its panels
 // are packed. With few rows (a time embedding is one) every number of W is used so rarely that reading W is
 // all the work: then W is streamed once from memory, straight through the registers, and nothing is packed.
-// The two add up in different orders, so which of them runs depends on one item of the batch alone, never on
-// how many there are: a picture has the same bits by itself, in a batch, and on another machine.
+// In between (a prompt of 77 tokens) turning W over would be a third of the work, so x is turned over
+// instead: y^T = W x^T. Term by term that is the same sum. The two add up in different orders, so which of
+// them runs depends on one item of the batch alone, never on how many there are: a picture has the same bits
+// by itself, in a batch, and on another machine.
 #include <algorithm>
+#include <memory>
 
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
 #include "tensor/fast/simd.h"
 #include "tensor/fast/weights.h"
+#include "tensor/memory.h"
 
 namespace cutaway::fast {
 namespace {
 
 constexpr int64_t few_rows = 4;          // of one item of the batch
 constexpr int64_t rows_at_once = 8;      // of all items
+constexpr int64_t some_rows = 320;       // of all items
 constexpr int64_t longest_piece = 1024;  // of a row of W, as float32
 
 // sums[j] += x . w_j for four rows of W.
@@ -81,6 +86,54 @@ void read_transposed_weight(const Weight& weight, int64_t o, int64_t outs, int64
   }
 }
 
+// y = x W^T + b
+void product(const float* x, int64_t rows, const Weight& weight, const float* bias, float* y) {
+  const int64_t out = weight.shape[0], in = weight.shape[1];
+  Product product{.m = rows, .n = out, .k = in};
+  product.a = x;
+  product.a_stride = in;
+  product.read_rows = [=](int64_t row, int64_t some, int64_t first, int64_t count, float* to,
+                          int64_t stride) {
+    for (int64_t r = 0; r < some; ++r) std::copy_n(x + (row + r) * in + first, count, to + r * stride);
+  };
+  product.read_panel = [&](int64_t, int64_t column, int64_t columns, int64_t first, int64_t count,
+                           float* panel, int64_t width) {
+    read_transposed_weight(weight, column, columns, first, count, panel, width);
+  };
+  product.c = y;
+  product.row_stride = out;
+  product.column_bias = bias;
+  multiply(product);
+}
+
+// y^T = W x^T + b, and turned over at the end
+void turned_product(const float* x, int64_t rows, const Weight& weight, const float* bias, float* y) {
+  const int64_t out = weight.shape[0], in = weight.shape[1], padded = gemm_kernel().padded(rows);
+  const std::shared_ptr<float> turned = allocate_floats(out * padded);
+  Product product{.m = out, .n = padded, .k = in};
+  product.a = floats_of(weight);
+  product.a_stride = in;
+  product.read_rows = [&](int64_t row, int64_t some, int64_t first, int64_t count, float* to,
+                          int64_t stride) {
+    for (int64_t r = 0; r < some; ++r) read_weight(weight, (row + r) * in + first, count, to + r * stride);
+  };
+  product.read_panel = [=](int64_t, int64_t column, int64_t, int64_t first, int64_t count, float* panel,
+                           int64_t width) {
+    const int64_t exist = std::min(width, rows - column);
+    transpose(x + column * in + first, in, exist, count, panel, width);
+    for (int64_t i = 0; i < count && exist < width; ++i)
+      std::fill(panel + i * width + exist, panel + (i + 1) * width, 0.0F);
+  };
+  product.c = turned.get();
+  product.row_stride = padded;
+  product.row_bias = bias;
+  multiply(product);
+  in_pieces((out + 63) / 64, out * rows, [&](int64_t begin, int64_t end) {
+    const int64_t first = 64 * begin, last = std::min(64 * end, out);
+    transpose(turned.get() + first * padded, padded, last - first, rows, y + first, out);
+  });
+}
+
 // x [N, ..., in]: how many rows one of the N has. Two axes are a row for each.
 int64_t rows_of_an_item(const Shape& x) { return x.rank() > 2 ? x.count() / (x[0] * x[-1]) : 1; }
 
@@ -103,19 +156,10 @@ Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>
     });
     return result;
   }
-  Product product{.m = rows, .n = out, .k = in};
-  product.read_rows = [&](int64_t row, int64_t some, int64_t first, int64_t count, float* to,
-                          int64_t stride) {
-    for (int64_t r = 0; r < some; ++r) std::copy_n(x.data() + (row + r) * in + first, count, to + r * stride);
-  };
-  product.read_panel = [&](int64_t, int64_t column, int64_t columns, int64_t first, int64_t count,
-                           float* panel, int64_t width) {
-    read_transposed_weight(weight, column, columns, first, count, panel, width);
-  };
-  product.c = y;
-  product.row_stride = out;
-  product.column_bias = b_data;
-  multiply(product);
+  if (rows <= some_rows)
+    turned_product(x.data(), rows, weight, b_data, y);
+  else
+    product(x.data(), rows, weight, b_data, y);
   return result;
 }
 
@@ -138,6 +182,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
         std::fill(std::copy_n(from, columns, panel + i * width), panel + (i + 1) * width, 0.0F);
       }
     };
+    product.a = a_matrix;
+    product.a_stride = k;
     product.c = result.mutable_data() + p * m * n;
     product.row_stride = n;
     multiply(product);

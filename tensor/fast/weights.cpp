@@ -102,6 +102,11 @@ void read_weight(const Weight& weight, int64_t begin, int64_t count, float* to) 
   }
 }
 
+const float* floats_of(const Weight& weight) {
+  const bool aligned = reinterpret_cast<uintptr_t>(weight.data) % alignof(float) == 0;
+  return weight.dtype == DType::f32 && aligned ? static_cast<const float*>(weight.data) : nullptr;
+}
+
 std::vector<float> read_bias(const std::optional<Weight>& bias) {
   std::vector<float> values;
   if (bias) {

@@ -56,9 +56,10 @@ TEST_CASE("bf16: linear layers and convolutions multiply rounded numbers") {
   struct Sizes {
     int64_t rows, in, out;
   };
-  for (const Sizes& s : {Sizes{9, 1, 1}, Sizes{33, 17, 50}, Sizes{100, 301, 95}, Sizes{64, 768, 48}}) {
+  for (const Sizes& s :
+       {Sizes{9, 1, 1}, Sizes{33, 17, 50}, Sizes{100, 301, 95}, Sizes{400, 31, 70}, Sizes{64, 768, 48}}) {
     CAPTURE(s.in);
-    const Tensor x = random_tensor({s.rows, s.in}, 1), w = random_tensor({s.out, s.in}, 2);
+    const Tensor x = random_tensor({1, s.rows, s.in}, 1), w = random_tensor({s.out, s.in}, 2);
     const Weight bias = Weight::of(random_tensor({s.out}, 3));
     check_versions(ref::linear(rounded(x), Weight::of(rounded(w)), bias), within::products(s.in),
                    [&] { return fast::linear(x, Weight::of(w), bias); });
