@@ -13,6 +13,7 @@
 #include <cstring>
 #include <utility>
 
+#include "tensor/fast/gemm.h"
 #include "tensor/fast/simd.h"
 
 namespace cutaway::fast {
@@ -231,9 +232,7 @@ CUTAWAY_INLINE void weights_of(const float* weights, int64_t in, float* to, int6
   float taps[9][most];  // from nine side by side to channels side by side
   for (int64_t first = 0; first < in; first += most) {
     const int64_t count = std::min(most, in - first), padded = (count + 15) / 16 * 16;
-    for (int64_t c = 0; c < count; ++c) {
-      for (int tap = 0; tap < 9; ++tap) taps[tap][c] = weights[(first + c) * 9 + tap];
-    }
+    transpose(weights + first * 9, 9, count, 9, taps[0], most);
     for (auto& tap : taps) std::fill(tap + count, tap + padded, 0.0F);
     for (int64_t c = 0; c < padded; c += width) {
       Vec columns[3][n];  // [column of the kernel][point]
