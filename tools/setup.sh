@@ -56,7 +56,7 @@ is_installed() {
   local package=${1%%:*} program=${1#*:}
   if [[ $1 == *:* ]] && command -v "$program" >/dev/null; then return 0; fi
   command -v dpkg-query >/dev/null &&
-    [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]]
+    dpkg-query --show --showformat='${db:Status-Status}\n' "$package" 2>/dev/null | grep -q -x installed  # of any architecture
 }
 
 # The lists of packages are brought up to date only when apt does not know a package, or no longer has that version.
