@@ -16,6 +16,7 @@
 #include "tensor/error.h"
 #include "tensor/fast/peak.h"
 #include "tensor/memory.h"
+#include "tensor/precision.h"
 #include "tensor/rehearsal.h"
 #include "tensor/trace.h"
 
@@ -170,6 +171,7 @@ void bench(const BenchArguments& arguments) {
                                 {"repeat", arguments.repeat},
                                 {"threads", current_threads()},
                                 {"isa", to_string(current_isa())},
+                                {"dtype", to_string(current_precision())},
                                 {"backend", chosen_backend()},
                                 {"median_s", timing.median()},
                                 {"min_s", timing.min()},
@@ -184,9 +186,10 @@ void bench(const BenchArguments& arguments) {
     std::printf("%s\n", report.dump(2).c_str());
     return;
   }
-  std::printf("%s at %lld, batch %lld, %d threads, %s, %s\n", arguments.network.c_str(),
+  std::printf("%s at %lld, batch %lld, %d threads, %s, %s, %s\n", arguments.network.c_str(),
               static_cast<long long>(arguments.size), static_cast<long long>(arguments.batch),
-              current_threads(), to_string(current_isa()), chosen_backend().c_str());
+              current_threads(), to_string(current_isa()), to_string(current_precision()),
+              chosen_backend().c_str());
   std::printf("median %.3f s   min %.3f   max %.3f   over %d runs\n", timing.median(), timing.min(),
               timing.max(), arguments.repeat);
   std::printf("%.0f GFLOP, %.0f GFLOP/s, %.0f %% of the %.0f that this machine has at most\n",

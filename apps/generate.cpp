@@ -17,6 +17,7 @@
 #include "tensor/convolution.h"
 #include "tensor/error.h"
 #include "tensor/png.h"
+#include "tensor/precision.h"
 #include "tensor/safetensors.h"
 
 namespace cutaway {
@@ -72,6 +73,7 @@ workflow::Known known_of(const GenerateOptions& options, const workflow::GivenIm
                         {"mask hash", images.mask_hash()},
                         {"backend", chosen_backend()},
                         {"convolution", to_string(current_convolution())},
+                        {"dtype", to_string(current_precision())},
                         {"instruction set", to_string(current_isa())},
                         {"Software", std::string("cutaway ") + CUTAWAY_VERSION}};
   if (options.image && !options.strength)

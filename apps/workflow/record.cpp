@@ -85,6 +85,7 @@ const std::vector<RecordEntry>& record_entries() {
       {"edit", "--edit", ""},
       {"backend", "--backend", ""},
       {"convolution", "--conv", ""},
+      {"dtype", "--dtype", ""},
       {"vae tiling", "--vae-tiling", ""},
       {"instruction set", "", ""},
       {"Software", "", ""},
