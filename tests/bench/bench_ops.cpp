@@ -48,7 +48,7 @@ class ShapesOnly : public WeightSource {
 struct Options {
   int64_t size = 512, batch = 1;
   DType dtype = DType::f32;
-  bool fast = true, ref = true, only_one = false;
+  bool fresh_memory = false, only_one = false;
   Backend backend = Backend::fast;  // if only_one
 };
 
@@ -132,13 +132,16 @@ struct Timed {
   int64_t times = 0;
 };
 
-void time_call(benchmark::State& state, const Timed& timed, Backend backend) {
+void time_call(benchmark::State& state, const Timed& timed, Backend backend, bool fresh_memory) {
   const std::string before = chosen_backend();
   choose_backend(to_string(backend));
   {
     const std::function<Tensor()> run = timed.call.prepare();
     benchmark::DoNotOptimize(run().data());  // touches fresh memory
-    for (auto _ : state) benchmark::DoNotOptimize(run().data());
+    for (auto _ : state) {
+      benchmark::DoNotOptimize(run().data());
+      if (fresh_memory) release_kept_memory();
+    }
   }
   choose_backend(before);
   release_kept_memory();  // one shape leaves nothing for the next
@@ -162,7 +165,7 @@ void register_benchmarks(const Options& options, std::map<std::string, Timed>& t
     }
   }
   const auto add = [&](const std::string& name, const Timed& one, Backend backend) {
-    benchmark::RegisterBenchmark(name.c_str(), time_call, one, backend)
+    benchmark::RegisterBenchmark(name.c_str(), time_call, one, backend, options.fresh_memory)
         ->Unit(benchmark::kMillisecond)
         ->UseRealTime();  // processor time would leave the other threads out
   };
@@ -204,6 +207,10 @@ void choose(const std::string& option, const std::string& value, Options& option
     if (value != to_string(options.dtype)) {
       throw Error("dtype is '" + value + "'; known are f32, f16 and bf16");
     }
+  } else if (option == "memory") {
+    options.fresh_memory = value == "fresh";
+    if (value != "fresh" && value != "kept")
+      throw Error("memory is '" + value + "'; known are kept and fresh");
   } else if (option == "size") {
     options.size = number(option, value);
     if (options.size % 64 != 0) throw Error("size is " + value + ", but must be a multiple of 64");
@@ -222,6 +229,7 @@ constexpr const char* help =
   --conv=fastest|direct       how 3 x 3 convolutions are computed       (or CUTAWAY_CONV)
   --threads=N                                                           (or CUTAWAY_THREADS)
   --dtype=f32|f16|bf16        of the weights
+  --memory=kept|fresh         fresh: every call gets its memory from the operating system
   --size=512 --batch=1        of the picture: it decides the shapes
 
 and those of Google Benchmark, such as --benchmark_filter=conv2d/3x3 and --benchmark_list_tests:
