@@ -149,7 +149,7 @@ void time_call(benchmark::State& state, const Timed& timed, Backend backend, boo
   const auto rate = [](double per_call) {
     return benchmark::Counter(per_call / 1e9, benchmark::Counter::kIsIterationInvariantRate);
   };
-  if (const double flop = flop_of(timed.call); flop > 0) state.counters["GFLOP"] = rate(flop);
+  state.counters["GFLOP"] = rate(flop_of(timed.call));  // 0 where there is none: CSV wants the same for all
   state.counters["GB"] = rate(bytes_of(timed.call));
   state.SetLabel(std::to_string(timed.times) + " x, first " + timed.call.layer);
 }
