@@ -95,13 +95,16 @@ async function main() {
     return;
   }
   const seconds = [];
+  const cpuBegin = process.cpuUsage();
   for (let i = 0; i < repeat; ++i) {
     const begin = process.hrtime.bigint();
     await run();
     seconds.push(Number(process.hrtime.bigint() - begin) / 1e9);
   }
+  const cpu = process.cpuUsage(cpuBegin);  // microseconds, of all threads
   const peak = /VmHWM:\s*(\d+)/.exec(fs.readFileSync("/proc/self/status", "utf8"));
-  console.log(JSON.stringify({ seconds, peak_bytes: Number(peak[1]) * 1024 }));
+  console.log(JSON.stringify({
+    seconds, cpu_s: (cpu.user + cpu.system) / 1e6 / repeat, peak_bytes: Number(peak[1]) * 1024 }));
 }
 
 main().catch((error) => {

@@ -35,12 +35,13 @@ def main():
     with torch.no_grad(), low:
         call = call_of(name, int(batch), int(size))
         call()
-        seconds = []
+        seconds, cpu_begin = [], time.process_time()
         for _ in range(int(repeat)):
             begin = time.perf_counter()
             call()
             seconds.append(time.perf_counter() - begin)
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
+        cpu = (time.process_time() - cpu_begin) / len(seconds)
+    print(json.dumps({"seconds": seconds, "cpu_s": cpu, "peak_bytes": peak_bytes()}))
 
 
 if __name__ == "__main__":
