@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -36,6 +37,7 @@ struct BenchArguments {
 
 struct Timing {
   std::vector<double> seconds;
+  double cpu_seconds = 0;  // of all threads, the mean of a call: what other programs do changes it little
   double flop = 0;
   int64_t announced_bytes = 0;  // the peak, as a rehearsal before the first call tells it
   double first_layer = 0;       // seconds from the beginning of the first call until a layer is done
@@ -78,11 +80,13 @@ Timing timed(int repeat, const std::function<void()>& call) {
   }
   timing.first_layer = first.seconds;
   timing.flop = trace::flops() - before;
+  const std::clock_t cpu_begin = std::clock();
   for (int i = 0; i < repeat; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     call();
     timing.seconds.push_back(seconds_since(begin));
   }
+  timing.cpu_seconds = static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC / repeat;
   return timing;
 }
 
@@ -176,6 +180,7 @@ void bench(const BenchArguments& arguments) {
                                 {"median_s", timing.median()},
                                 {"min_s", timing.min()},
                                 {"max_s", timing.max()},
+                                {"cpu_s", timing.cpu_seconds},
                                 {"gflop", timing.flop / 1e9},
                                 {"gflops", gflops},
                                 {"peak_gflops", peak_gflops},

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "tensor/backend.h"
+#include "tensor/calls.h"
 #include "tensor/eigen/ops.h"
 #include "tensor/error.h"
 #include "tensor/fast/ops.h"
@@ -142,6 +143,12 @@ Tensor run(const char* name, Version<Parameters...> ref, Version<Parameters...> 
     y = backend == Backend::eigen && eigen != nullptr ? eigen(arguments...) : ref(arguments...);
   }
   if (trace::observed()) trace::operation_done(name, y);
+  if (calls::recorder() != nullptr) {
+    const auto again = [=](const auto&... made) {
+      return run<Parameters...>(name, ref, fast, eigen, made...);
+    };
+    calls::record(name, y, again, arguments...);
+  }
   return y;
 }
 
