@@ -1,6 +1,8 @@
 // The trick: with many rows, y = x W^T is the blocked product of gemm.cpp; W is turned over while its panels
 // are packed. With few rows (a time embedding is one) every number of W is used so rarely that reading W is
 // all the work: then W is streamed once from memory, straight through the registers, and nothing is packed.
+// The two add up in different orders, so which of them runs depends on one item of the batch alone, never on
+// how many there are: a picture has the same bits by itself, in a batch, and on another machine.
 #include <algorithm>
 
 #include "tensor/fast/gemm.h"
@@ -12,7 +14,8 @@
 namespace cutaway::fast {
 namespace {
 
-constexpr int64_t few_rows = 8;
+constexpr int64_t few_rows = 4;          // of one item of the batch
+constexpr int64_t rows_at_once = 8;      // of all items
 constexpr int64_t longest_piece = 1024;  // of a row of W, as float32
 
 // sums[j] += x . w_j for four rows of W.
@@ -38,12 +41,13 @@ CUTAWAY_INLINE void add_four_dots_body(const float* x, const float* w, int64_t w
 CUTAWAY_LADDER(add_four_dots, (const float* x, const float* w, int64_t w_stride, int64_t count, float* sums),
                (x, w, w_stride, count, sums))
 
-// y[r, o] for outputs [o, o + outs), outs <= 4. W goes through a small buffer that never leaves the L1 cache.
+// y[r, o] for rows <= 8 and outputs [o, o + outs), outs <= 4. W goes through a small buffer that never leaves
+// the L1 cache.
 void linear_of_four(const float* x, int64_t rows, const Weight& weight, int64_t o, int64_t outs,
                     const float* bias, float* y) {
   const int64_t out = weight.shape[0], in = weight.shape[1];
   float w[4 * longest_piece];
-  float sums[few_rows][4] = {};
+  float sums[rows_at_once][4] = {};
   for (int64_t i = 0; i < in; i += longest_piece) {
     const int64_t count = std::min(longest_piece, in - i);
     for (int64_t j = 0; j < 4; ++j) {
@@ -77,6 +81,9 @@ void read_transposed_weight(const Weight& weight, int64_t o, int64_t outs, int64
   }
 }
 
+// x [N, ..., in]: how many rows one of the N has. Two axes are a row for each.
+int64_t rows_of_an_item(const Shape& x) { return x.rank() > 2 ? x.count() / (x[0] * x[-1]) : 1; }
+
 }  // namespace
 
 Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias) {
@@ -85,10 +92,13 @@ Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>
   const float* const b_data = bias ? b.data() : nullptr;
   Tensor result(x.shape().with(-1, out));
   float* const y = result.mutable_data();
-  if (rows <= few_rows) {
+  if (rows_of_an_item(x.shape()) <= few_rows) {
     in_pieces((out + 3) / 4, out * in, [&](int64_t begin, int64_t end) {
       for (int64_t four = begin; four < end; ++four) {
-        linear_of_four(x.data(), rows, weight, 4 * four, std::min<int64_t>(4, out - 4 * four), b_data, y);
+        for (int64_t row = 0; row < rows; row += rows_at_once) {
+          linear_of_four(x.data() + row * in, std::min(rows_at_once, rows - row), weight, 4 * four,
+                         std::min<int64_t>(4, out - 4 * four), b_data, y + row * out);
+        }
       }
     });
     return result;

@@ -208,6 +208,7 @@ TEST_CASE("versions: linear, every pair of widths") {
     for (const int64_t out : widths) {
       const int64_t rows = widths[seed % widths.size()];
       check_linear({rows, in}, out, {DType::f32, 0}, ++seed);
+      check_linear({1, rows, in}, out, {DType::f32, 0}, seed);
     }
   }
 }
@@ -222,8 +223,31 @@ TEST_CASE("versions: linear, shapes that networks have") {
   check_linear({1, 5, 1280}, 333, f32, 2005);
   check_linear({1, 1500}, 1281, f16, 2008);
   check_linear({3000, 40}, 50, f32, 2009);
+  check_linear({1, 3000, 40}, 50, f32, 2010);
   check_linear({17}, 9, f32, 2006);  // one row without a batch axis
   check_linear({2, 3, 5, 24}, 7, f32, 2007);
+}
+
+TEST_CASE("versions: linear, one item has the same bits alone and in a batch") {
+  const KeepIsaAndThreads keep;
+  const Weight weight = stored_as(random_tensor({30, 600}, 1), DType::f16, 0);
+  const std::optional<Weight> bias = stored_as(random_tensor({30}, 2), DType::f32, 0);
+  for (const Isa isa : known_isas()) {
+    choose_isa(to_string(isa));
+    CAPTURE(std::string(to_string(isa)));
+    for (const int64_t tokens : {1, 2, 3, 4, 5, 8, 9}) {
+      CAPTURE(tokens);
+      const Tensor all = random_tensor({11, tokens, 600}, 3);
+      const Tensor together = fast::linear(all, weight, bias);
+      for (int64_t i = 0; i < 11; ++i) {
+        const Tensor alone = fast::linear(slice(all, 0, i, i + 1), weight, bias);
+        CHECK_CLOSE(alone, slice(together, 0, i, i + 1), within::exact);
+      }
+      if (tokens > 1) continue;
+      const Tensor flat = fast::linear(all.reshaped({11, 600}), weight, bias);
+      CHECK_CLOSE(flat.reshaped({11, 1, 30}), together, within::exact);
+    }
+  }
 }
 
 TEST_CASE("versions: linear, weights in every dtype and at any byte") {
