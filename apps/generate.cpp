@@ -7,6 +7,8 @@
 #include "apps/commands.h"
 #include "apps/inside/inside_options.h"
 #include "apps/memory_plan.h"
+#include "apps/mpi/ranks.h"
+#include "apps/mpi/shared_guidance.h"
 #include "apps/picture_options.h"
 #include "apps/workflow/fingerprint.h"
 #include "apps/workflow/images.h"
@@ -204,11 +206,12 @@ Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const 
           [&](const Step& step) {
             log.after_step.push_back(step.latent);
             progress.step(step);
-            if (preview.wants(step)) write_preview(arguments, first, preview.picture(step));
+            if (preview.wants(step) && mpi::speaks()) write_preview(arguments, first, preview.picture(step));
           },
       .decode = [&] { progress.begin(); },
   };
   const GenerateResult result = model.generate(options, measures.with(events));
+  if (!mpi::speaks()) return {};
   progress.decoded();
   watch.check_edits();
   must_be_finite(result.picture);
@@ -234,6 +237,7 @@ void announce(const GenerateArguments& arguments, const GenerateOptions& options
 void say_written(const std::string& path, uint64_t seed, Clock::time_point begin) {
   std::printf("%s  seed %llu  %.2f s\n", path.c_str(), static_cast<unsigned long long>(seed),
               seconds_since(begin));
+  std::fflush(stdout);
 }
 
 // What picture i of a job says of itself.
@@ -266,6 +270,17 @@ void must_not_replace(const std::string& from, const std::string& out) {
                 ", which it is drawn from: name another by --out");
 }
 
+// What two ranks must have in common to draw the same pictures: all that these will say of themselves.
+std::string all_lines(const GenerateArguments& arguments, uint64_t first_seed, const CLI::App& command,
+                      workflow::Known known) {
+  known["seed"] = std::to_string(first_seed);
+  std::string lines;
+  for (const PngText& text : workflow::to_texts(command, known))
+    lines += text.keyword + " " + text.text + "\n";
+  for (const std::string& prompt : arguments.prompts) lines += "prompt " + prompt + "\n";
+  return lines + "seeds " + arguments.jobs.seeds + "\n";
+}
+
 // Has an earlier run drawn all pictures of this job? Says so.
 bool is_done(const GenerateArguments& arguments, const workflow::Job& job, const GenerateOptions& options,
              const CLI::App& command, const workflow::Known& known) {
@@ -275,7 +290,7 @@ bool is_done(const GenerateArguments& arguments, const workflow::Job& job, const
                [&](int64_t, const std::string& path, const auto& texts) {
                  done = done && workflow::is_finished(path, options.width, options.height, texts);
                });
-  if (!done) return false;
+  if (mpi::of_first(done ? "done" : "") != "done") return false;
   each_picture(arguments, job, options, command, known, [&](int64_t i, const std::string& path, const auto&) {
     std::printf("%s  seed %llu  is there already\n", path.c_str(),
                 static_cast<unsigned long long>(seed_of_picture(options, i)));
@@ -284,6 +299,7 @@ bool is_done(const GenerateArguments& arguments, const workflow::Job& job, const
 }
 
 void generate(GenerateArguments& arguments, CLI::App& command) {
+  mpi::join(arguments.jobs.shard);
   if (!arguments.jobs.prompts_file.empty())
     workflow::add_prompts_of_file(arguments.jobs.prompts_file, command);
   std::optional<workflow::EarlierRun> earlier;
@@ -296,9 +312,10 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   apply(arguments.run);
   const auto begin = Clock::now();
   GenerateOptions options = to_generate_options(arguments.picture);
+  mpi::share_guidance(options);
   const uint64_t first_seed = options.seed;
   const std::vector<workflow::Job> jobs = own_jobs(arguments, first_seed);
-  check_outputs(arguments, jobs);
+  if (mpi::speaks()) check_outputs(arguments, jobs);
   const workflow::GivenImages images(arguments.images);
   StableDiffusion model = load_model(arguments.picture);
   if (!arguments.quiet) std::printf("loaded    %27.3f s\n", seconds_since(begin));
@@ -306,6 +323,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   options = model.checked(options);
   workflow::Known known = known_of(options, images, model);
   if (earlier) earlier->check(known, warn);
+  mpi::must_agree(all_lines(arguments, first_seed, command, known));
   options.prompt = arguments.prompts.front();
   const MemoryPlan plan = memory_plan(model, options, arguments.memory);
   options.savings = plan.savings;
@@ -323,6 +341,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
     if (is_done(arguments, job, options, command, known)) continue;
     if (!arguments.quiet) announce(arguments, options);
     const Tensor pictures = draw(model, options, arguments, watch, preview, job.first, measures);
+    if (!mpi::speaks()) continue;
     if (arguments.columns > 0) {
       batches.push_back(pictures);
       continue;
@@ -333,7 +352,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
                    say_written(path, seed_of_picture(options, i), begin);
                  });
   }
-  if (arguments.columns > 0) {
+  if (arguments.columns > 0 && mpi::speaks()) {
     known["seed"] = std::to_string(first_seed);
     workflow::write_sheet(arguments.out, batches, arguments.columns, workflow::to_texts(command, known));
     say_written(arguments.out, first_seed, begin);

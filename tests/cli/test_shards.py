@@ -1,7 +1,9 @@
 """Many pictures in one command: a list of prompts and seeds, dealt out to machines, done again where it broke off."""
+import os
+import subprocess
 import unittest
 
-from program import DEMO, ProgramTest, read_png
+from program import DEMO, PROGRAM, ROOT, ProgramTest, read_png
 
 SMALL = ("--model", DEMO, "--steps", 2, "--width", 32, "--height", 32, "--quiet")
 PROMPTS = ["a red car", "[a cat, a dog]", "ein Fuchs, böse"]
@@ -101,6 +103,43 @@ class Shards(ProgramTest):
         for name, content in (("empty.txt", b"\n\r\n"), ("bytes.txt", b"a cat\n\xff\xfe\n"), ("zero.txt", b"a\0b\n")):
             (self.folder / name).write_bytes(content)
             self.refuses("generate", *SMALL, "--prompts-file", name, says=name)
+
+    @unittest.skipIf("CUTAWAY_MPI" in os.environ, "this build knows MPI")
+    def test_ranks_of_mpirun_without_mpi(self):
+        ranks = {"env": dict(os.environ, OMPI_COMM_WORLD_SIZE="2")}
+        how = (*SMALL, "--prompt", "a cat", "--seed", 1)
+        self.refuses("generate", *how, says=["2 times", "CUTAWAY_WITH_MPI", "--shard"], **ranks)
+        self.run_well("generate", *how, "--shard", "1/2", **ranks)
+
+    # ---- The scripts of docs/larger-than-one-machine.md
+
+    def run_script(self, name, *arguments, **variables):
+        environment = dict(os.environ, CUTAWAY=PROGRAM, XDG_CONFIG_HOME=str(self.folder / "settings"), **variables)
+        script = ROOT / "docs/larger-than-one-machine" / name
+        run = subprocess.run(["bash", script, *map(str, arguments)], cwd=self.folder, capture_output=True, text=True,
+                             timeout=300, env=environment)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return run.stdout
+
+    def test_the_scripts(self):
+        (self.folder / "prompts.txt").write_text("a fish\n")
+        (self.folder / "pictures").mkdir()
+        out = self.run_script("without_slurm.sh", DEMO, SEEDS="0..2", ISA="generic")
+        self.assertEqual(out.count(".png  seed"), 3, out)
+        whole = self.pictures("pictures")
+        self.assertEqual(sorted(whole), ["p-1.png", "p-2.png", "p-3.png"])
+        # Two machines, which a stand-in for ssh starts here.
+        (self.folder / "ssh").write_text('#!/bin/sh\nexec sh -c "$2"\n')
+        (self.folder / "ssh").chmod(0o755)
+        path = f"{self.folder}:{os.environ['PATH']}"
+        (self.folder / "pictures/p-2.png").unlink()
+        out = self.run_script("without_slurm.sh", DEMO, "one", "two", SEEDS="0..2", ISA="generic", PATH=path)
+        self.assertEqual(out.count("is there already"), 2, out)
+        self.assertEqual(self.pictures("pictures"), whole)
+        # A task of the array that has three of its hundred seeds' pictures to do.
+        out = self.run_script("array.sbatch", MODEL=str(DEMO), ISA="generic", SLURM_ARRAY_TASK_ID="2", SLURM_ARRAY_TASK_COUNT="34")
+        self.assertEqual(out.count(".png  seed"), 3, out)
+        self.assertEqual(sorted(self.pictures("pictures")), ["p-1.png", "p-2.png", "p-3.png", "p-36.png", "p-70.png"])
 
     # ---- Going on where it broke off
 
