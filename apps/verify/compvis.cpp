@@ -56,7 +56,9 @@ Subject compvis_downsample(const Blueprint& b) {
   return with_names(one_to_one(downsample_of(weights, "", Padding::all(1)), weights, "x", "h"), names);
 }
 
-Subject compvis_upsample(const Blueprint& b) { return one_to_one(upsample_of(b.weights, ""), b.source, "x", "h"); }
+Subject compvis_upsample(const Blueprint& b) {
+  return one_to_one(upsample_of(b.weights, ""), b.source, "x", "h");
+}
 
 Subject vae_resnet_block(const Blueprint& b) {
   const Names names = {{"nin_shortcut", "conv_shortcut"}, {"temb_proj", "time_emb_proj"}};
@@ -101,12 +103,9 @@ Subject vae_attn_block(const Blueprint& b) {
 
 const Builders& compvis_builders() {
   static const Builders table = {
-      {"compvis_downsample", compvis_downsample},
-      {"compvis_resblock", compvis_resblock},
-      {"compvis_spatial_transformer", spatial_transformer},
-      {"compvis_upsample", compvis_upsample},
-      {"compvis_vae_attn_block", vae_attn_block},
-      {"compvis_vae_resnet_block", vae_resnet_block},
+      {"compvis_downsample", compvis_downsample},           {"compvis_resblock", compvis_resblock},
+      {"compvis_spatial_transformer", spatial_transformer}, {"compvis_upsample", compvis_upsample},
+      {"compvis_vae_attn_block", vae_attn_block},           {"compvis_vae_resnet_block", vae_resnet_block},
   };
   return table;
 }
