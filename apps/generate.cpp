@@ -7,11 +7,15 @@
 #include "apps/commands.h"
 #include "apps/inside/inside_options.h"
 #include "apps/memory_plan.h"
+#include "apps/mpi/ranks.h"
+#include "apps/mpi/shared_guidance.h"
 #include "apps/picture_options.h"
 #include "apps/workflow/fingerprint.h"
 #include "apps/workflow/images.h"
+#include "apps/workflow/jobs.h"
 #include "apps/workflow/preview.h"
 #include "apps/workflow/record.h"
+#include "apps/workflow/sheet.h"
 #include "models/stable_diffusion.h"
 #include "tensor/backend.h"
 #include "tensor/convolution.h"
@@ -35,13 +39,13 @@ struct GenerateArguments {
   bool quiet = false;
   std::string from;            // a picture to draw again
   int64_t place_in_batch = 0;  // which picture of the batch is that one, from 1; 0: all are wanted
+  workflow::JobOptions jobs;
   workflow::ImageOptions images;
   workflow::PreviewOptions preview;
   MemoryOptions memory;
   inside::InsideOptions inside;
   RunOptions run;
-
-  int64_t pictures() const { return picture.batch * static_cast<int64_t>(prompts.size()); }
+  int64_t pictures = 1;  // of all jobs together, whoever draws them
 };
 
 double seconds_since(Clock::time_point start) {
@@ -57,7 +61,7 @@ std::string preview_path(const std::string& picture) {
 // Where picture i goes: cat.png, or cat-1.png, cat-2.png, ... for several.
 std::string picture_path(const GenerateArguments& arguments, int64_t i) {
   if (arguments.columns > 0 || arguments.place_in_batch > 0) return arguments.out;
-  return numbered_path(arguments.out, static_cast<size_t>(i), static_cast<size_t>(arguments.pictures()));
+  return numbered_path(arguments.out, static_cast<size_t>(i), static_cast<size_t>(arguments.pictures));
 }
 
 void warn(const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); }
@@ -111,14 +115,49 @@ struct LatentLog {
   }
 };
 
-void check_outputs(const GenerateArguments& arguments) {
+// What cannot be meant.
+void check_jobs(const GenerateArguments& arguments) {
+  const workflow::JobOptions& jobs = arguments.jobs;
+  if (arguments.prompts.empty())
+    throw Error("give what to draw as --prompt, or a picture to draw again as --from");
   if (arguments.picture.batch < 1)
     throw Error("the batch is " + std::to_string(arguments.picture.batch) + ", but must be at least 1");
-  for (int64_t i = 0; i < arguments.pictures(); ++i) must_be_writable(picture_path(arguments, i));
-  if (arguments.save_latents.empty()) return;
-  must_be_writable(arguments.save_latents);
-  if (arguments.prompts.size() > 1)
-    throw Error("--save-latents takes the latents of one prompt; give one --prompt");
+  if (!jobs.seeds.empty() && arguments.picture.seed) throw Error("give one of --seed and --seeds, not both");
+  if (!jobs.seeds.empty() && arguments.picture.batch > 1)
+    throw Error("--seeds draws one picture at a time: leave out --batch");
+  const bool shared = !jobs.shard.empty(), sheet = arguments.columns > 0;
+  if (sheet && (shared || jobs.resume || !jobs.seeds.empty())) {
+    throw Error(std::string("--sheet puts all pictures into one file, but ") +
+                (shared        ? "--shard draws only some of them"
+                 : jobs.resume ? "--resume asks for each picture whether it is there"
+                               : "--seeds draws each into a file of its own") +
+                ": leave out one of the two");
+  }
+  if ((shared || jobs.resume) && jobs.seeds.empty() && !arguments.picture.seed) {
+    throw Error(std::string(shared ? "--shard" : "--resume") +
+                " needs --seed or --seeds: a seed drawn at random would be another one in every run");
+  }
+}
+
+// The jobs that are this program's part, in their order.
+std::vector<workflow::Job> own_jobs(GenerateArguments& arguments, uint64_t first_seed) {
+  const workflow::Shard shard = workflow::to_shard(arguments.jobs.shard);
+  std::vector<workflow::Job> jobs =
+      workflow::all_jobs(arguments.prompts.size(), arguments.jobs.seeds, first_seed, arguments.picture.batch);
+  if (!arguments.save_latents.empty() && jobs.size() > 1)
+    throw Error("--save-latents takes the latents of one prompt; give one --prompt and one seed");
+  arguments.pictures = arguments.picture.batch * static_cast<int64_t>(jobs.size());
+  std::erase_if(jobs,
+                [&](const workflow::Job& job) { return !shard.has(job.first / arguments.picture.batch); });
+  return jobs;
+}
+
+void check_outputs(const GenerateArguments& arguments, const std::vector<workflow::Job>& jobs) {
+  for (const workflow::Job& job : jobs) {
+    for (int64_t i = 0; i < arguments.picture.batch; ++i)
+      must_be_writable(picture_path(arguments, job.first + i));
+  }
+  if (!arguments.save_latents.empty()) must_be_writable(arguments.save_latents);
 }
 
 // One line for each step, as it is done.
@@ -169,11 +208,12 @@ Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const 
           [&](const Step& step) {
             log.after_step.push_back(step.latent);
             progress.step(step);
-            if (preview.wants(step)) write_preview(arguments, first, preview.picture(step));
+            if (preview.wants(step) && mpi::speaks()) write_preview(arguments, first, preview.picture(step));
           },
       .decode = [&] { progress.begin(); },
   };
   const GenerateResult result = model.generate(options, measures.with(events));
+  if (!mpi::speaks()) return {};
   progress.decoded();
   watch.check_edits();
   must_be_finite(result.picture);
@@ -183,44 +223,45 @@ Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const 
   return result.picture;
 }
 
-// All pictures in rows on white, two pixels apart.
-void write_sheet(const GenerateArguments& arguments, const std::vector<Tensor>& batches,
-                 const std::vector<PngText>& texts) {
-  constexpr int64_t gap = 2;
-  const Shape& size = batches.front().shape();
-  const int64_t height = size[2], width = size[3], count = arguments.pictures();
-  const int64_t columns = std::min(arguments.columns, count), rows = (count + columns - 1) / columns;
-  const int64_t sheet_width = columns * (width + gap) - gap, sheet_height = rows * (height + gap) - gap;
-  std::vector<unsigned char> sheet(static_cast<size_t>(sheet_width * sheet_height * 3), 255);
-  for (int64_t i = 0; i < count; ++i) {
-    const std::vector<unsigned char> picture =
-        to_rgb8(batches[static_cast<size_t>(i / arguments.picture.batch)], i % arguments.picture.batch);
-    for (int64_t y = 0; y < height; ++y) {
-      const int64_t to = ((i / columns * (height + gap) + y) * sheet_width + i % columns * (width + gap)) * 3;
-      std::copy_n(picture.begin() + y * width * 3, width * 3, sheet.begin() + to);
-    }
-  }
-  write_png(arguments.out, sheet_width, sheet_height, 3, sheet, texts);
+void announce(const MemoryPlan& plan) {
+  if (plan.forecast.bytes > 0) std::printf("%s\n", to_string(plan.forecast).c_str());
+  if (const std::string done = plan.measures(); !done.empty())
+    std::printf("to save memory: %s\n", done.c_str());
 }
 
-// The pictures of one prompt that are wanted, each in a file of its own.
-void write_pictures(const GenerateArguments& arguments, const Tensor& pictures, int64_t first,
-                    const GenerateOptions& options, const CLI::App& command, workflow::Known known,
-                    Clock::time_point begin) {
+void announce(const GenerateArguments& arguments, const GenerateOptions& options) {
+  std::printf("\"%s\" with %s, %s, %d steps, cfg %s, seed %llu\n", options.prompt.c_str(),
+              arguments.picture.model.c_str(), arguments.picture.sampler.c_str(), options.steps,
+              shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
+  std::fflush(stdout);
+}
+
+void say_written(const std::string& path, uint64_t seed, Clock::time_point begin) {
+  std::printf("%s  seed %llu  %.2f s\n", path.c_str(), static_cast<unsigned long long>(seed),
+              seconds_since(begin));
+  std::fflush(stdout);
+}
+
+// What picture i of a job says of itself.
+std::vector<PngText> texts_of_picture(const GenerateOptions& options, int64_t i, const CLI::App& command,
+                                      workflow::Known known) {
   known["prompt"] = options.prompt;
-  for (int64_t i = 0; i < arguments.picture.batch; ++i) {
+  known["seed"] = std::to_string(seed_of_picture(options, i));
+  if (options.batch > 1) {
+    known["place in batch"] = std::to_string(i + 1);
+    known["seed of batch"] = std::to_string(options.seed);
+  }
+  return workflow::to_texts(command, known);
+}
+
+// The pictures of one job that are wanted: calls visit(i, path, texts) for each.
+template <class Visit>
+void each_picture(const GenerateArguments& arguments, const workflow::Job& job,
+                  const GenerateOptions& options, const CLI::App& command, const workflow::Known& known,
+                  const Visit& visit) {
+  for (int64_t i = 0; i < options.batch; ++i) {
     if (arguments.place_in_batch > 0 && i + 1 != arguments.place_in_batch) continue;
-    const std::string path = picture_path(arguments, first + i);
-    const uint64_t seed = seed_of_picture(options, i);
-    known["seed"] = std::to_string(seed);
-    if (arguments.picture.batch > 1) {
-      known["place in batch"] = std::to_string(i + 1);
-      known["seed of batch"] = std::to_string(options.seed);
-    }
-    write_png(path, pictures.shape()[3], pictures.shape()[2], 3, to_rgb8(pictures, i),
-              workflow::to_texts(command, known));
-    std::printf("%s  seed %llu  %.2f s\n", path.c_str(), static_cast<unsigned long long>(seed),
-                seconds_since(begin));
+    visit(i, picture_path(arguments, job.first + i), texts_of_picture(options, i, command, known));
   }
 }
 
@@ -231,64 +272,92 @@ void must_not_replace(const std::string& from, const std::string& out) {
                 ", which it is drawn from: name another by --out");
 }
 
+// What two ranks must have in common to draw the same pictures: all that these will say of themselves.
+std::string all_lines(const GenerateArguments& arguments, uint64_t first_seed, const CLI::App& command,
+                      workflow::Known known) {
+  known["seed"] = std::to_string(first_seed);
+  std::string lines;
+  for (const PngText& text : workflow::to_texts(command, known))
+    lines += text.keyword + " " + text.text + "\n";
+  for (const std::string& prompt : arguments.prompts) lines += "prompt " + prompt + "\n";
+  return lines + "seeds " + arguments.jobs.seeds + "\n";
+}
+
+// Has an earlier run drawn all pictures of this job? Says so.
+bool is_done(const GenerateArguments& arguments, const workflow::Job& job, const GenerateOptions& options,
+             const CLI::App& command, const workflow::Known& known) {
+  if (!arguments.jobs.resume) return false;
+  bool done = true;
+  each_picture(arguments, job, options, command, known,
+               [&](int64_t, const std::string& path, const auto& texts) {
+                 done = done && workflow::is_finished(path, options.width, options.height, texts);
+               });
+  if (mpi::of_first(done ? "done" : "") != "done") return false;
+  each_picture(arguments, job, options, command, known, [&](int64_t i, const std::string& path, const auto&) {
+    std::printf("%s  seed %llu  is there already\n", path.c_str(),
+                static_cast<unsigned long long>(seed_of_picture(options, i)));
+  });
+  return true;
+}
+
 void generate(GenerateArguments& arguments, CLI::App& command) {
+  mpi::join(arguments.jobs.shard);
+  if (!arguments.jobs.prompts_file.empty())
+    workflow::add_prompts_of_file(arguments.jobs.prompts_file, command);
   std::optional<workflow::EarlierRun> earlier;
   if (!arguments.from.empty()) {
     must_not_replace(arguments.from, arguments.out);
     earlier.emplace(arguments.from, command);
     arguments.place_in_batch = earlier->place_in_batch();
   }
-  if (arguments.prompts.empty())
-    throw Error("give what to draw as --prompt, or a picture to draw again as --from");
+  check_jobs(arguments);
   apply(arguments.run);
-  check_outputs(arguments);
   const auto begin = Clock::now();
-  const workflow::GivenImages images(arguments.images);
   GenerateOptions options = to_generate_options(arguments.picture);
+  mpi::share_guidance(options);
   const uint64_t first_seed = options.seed;
+  const std::vector<workflow::Job> jobs = own_jobs(arguments, first_seed);
+  if (mpi::speaks()) check_outputs(arguments, jobs);
+  const workflow::GivenImages images(arguments.images);
   StableDiffusion model = load_model(arguments.picture);
   if (!arguments.quiet) std::printf("loaded    %27.3f s\n", seconds_since(begin));
   images.add_to(options, model, warn);
   options = model.checked(options);
   workflow::Known known = known_of(options, images, model);
   if (earlier) earlier->check(known, warn);
+  mpi::must_agree(all_lines(arguments, first_seed, command, known));
   options.prompt = arguments.prompts.front();
   const MemoryPlan plan = memory_plan(model, options, arguments.memory);
   options.savings = plan.savings;
   const int64_t tile = plan.savings.vae_tile;
   known["vae tiling"] = tile > 0 ? std::to_string(tile) : "";  // "" leaves no text
+  if (!arguments.quiet) announce(plan);
   const MemoryMeasures measures(model, plan);
   const inside::Watch watch(arguments.inside);
   const workflow::Preview preview(arguments.preview, model);
 
   std::vector<Tensor> batches;
-  for (size_t p = 0; p < arguments.prompts.size(); ++p) {
-    options.prompt = arguments.prompts[p];
-    options.seed = first_seed + p * static_cast<uint64_t>(arguments.picture.batch);
-    if (!arguments.quiet) {
-      std::printf("\"%s\" with %s, %s, %d steps, cfg %s, seed %llu\n", options.prompt.c_str(),
-                  arguments.picture.model.c_str(), arguments.picture.sampler.c_str(), options.steps,
-                  shown(options.guidance_scale).c_str(), static_cast<unsigned long long>(options.seed));
-    }
-    if (p == 0 && !arguments.quiet) {
-      if (plan.forecast.bytes > 0) std::printf("%s\n", to_string(plan.forecast).c_str());
-      if (const std::string done = plan.measures(); !done.empty())
-        std::printf("to save memory: %s\n", done.c_str());
-      std::fflush(stdout);
-    }
-    const int64_t first = static_cast<int64_t>(p) * arguments.picture.batch;
-    const Tensor pictures = draw(model, options, arguments, watch, preview, first, measures);
+  for (const workflow::Job& job : jobs) {
+    options.prompt = arguments.prompts[job.prompt];
+    options.seed = job.seed;
+    if (is_done(arguments, job, options, command, known)) continue;
+    if (!arguments.quiet) announce(arguments, options);
+    const Tensor pictures = draw(model, options, arguments, watch, preview, job.first, measures);
+    if (!mpi::speaks()) continue;
     if (arguments.columns > 0) {
       batches.push_back(pictures);
-    } else {
-      write_pictures(arguments, pictures, first, options, command, known, begin);
+      continue;
     }
+    each_picture(arguments, job, options, command, known,
+                 [&](int64_t i, const std::string& path, const std::vector<PngText>& texts) {
+                   write_png(path, pictures.shape()[3], pictures.shape()[2], 3, to_rgb8(pictures, i), texts);
+                   say_written(path, seed_of_picture(options, i), begin);
+                 });
   }
-  if (arguments.columns > 0) {
+  if (arguments.columns > 0 && mpi::speaks()) {
     known["seed"] = std::to_string(first_seed);
-    write_sheet(arguments, batches, workflow::to_texts(command, known));
-    std::printf("%s  seed %llu  %.2f s\n", arguments.out.c_str(), static_cast<unsigned long long>(first_seed),
-                seconds_since(begin));
+    workflow::write_sheet(arguments.out, batches, arguments.columns, workflow::to_texts(command, known));
+    say_written(arguments.out, first_seed, begin);
   }
 }
 
@@ -306,6 +375,7 @@ void add_generate_command(CLI::App& program, int&) {
                   "Draw this picture again from what its text chunks say; options given here count instead")
       ->type_name("FILE.png");
   add_picture_options(command, arguments->picture);
+  workflow::add_job_options(command, arguments->jobs);
   workflow::add_image_options(command, arguments->images);
   workflow::add_preview_options(command, arguments->preview);
   command

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "apps/commands.h"
+#include "apps/mpi/ranks.h"
 #include "apps/shadow_report.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
@@ -165,6 +166,12 @@ std::string sentence(const std::exception& error) {
   return error.what();
 }
 
+int failed(const std::string& why) {
+  std::fprintf(stderr, "cutaway: %s\n", why.c_str());
+  mpi::give_up(why);
+  return exit_error;
+}
+
 }  // namespace
 }  // namespace cutaway
 
@@ -175,11 +182,11 @@ int main(int argc, char** argv) {
   try {
     const int exit_code = cutaway::run(argc, argv);
     cutaway::finish_output();
+    cutaway::mpi::leave();
     return exit_code;
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "cutaway: not enough memory; try a smaller picture or a smaller batch\n");
+    return cutaway::failed("not enough memory; try a smaller picture or a smaller batch");
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "cutaway: %s\n", cutaway::sentence(error).c_str());
+    return cutaway::failed(cutaway::sentence(error));
   }
-  return cutaway::exit_error;
 }

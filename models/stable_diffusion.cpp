@@ -182,11 +182,19 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
   const StepTold step_told;
   int calls = 0;  // every sampler here asks the model once a step
   RunStart run;
+  // The same by two programs, one prediction each.
+  const auto guided_by_two = [&](const GuidancePartner& partner, const Tensor& x, float t) {
+    const Tensor mine = predicted(unet, x, t, partner.has_prompt ? prompt : negative, options.savings);
+    const Tensor other = partner.exchange(mine);
+    return partner.has_prompt ? guided(other, mine, options.guidance_scale)
+                              : guided(mine, other, options.guidance_scale);
+  };
   const Model predict = [&](const Tensor& latent, float t) {
     trace::set_step(calls++);
     check_mapped_files_in_place();  // a run takes long: better now than after the last step
     const Tensor x = run.unet_input(latent);
     if (options.guidance_scale == 1) return predicted(unet, x, t, prompt, options.savings);
+    if (options.partner) return guided_by_two(*options.partner, x, t);
     const Tensor y = predicted(unet, concat({x, x}, 0), t, both, options.savings);
     return guided(slice(y, 0, 0, batch), slice(y, 0, batch, 2 * batch), options.guidance_scale);
   };
@@ -205,6 +213,7 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
       [&](const Shape& shape) { return noise.step(shape); }, after_step);
 
   trace::set_step(-1);
+  if (options.partner && !options.partner->has_prompt) return result;  // the other makes the picture
   if (events.decode) events.decode();
   result.picture = decoded(vae, scale(result.latent, 1 / vae.config.scaling_factor), options.savings);
   return result;

@@ -19,6 +19,13 @@
 
 namespace cutaway {
 
+/// The other of two programs that draw the same picture together: each makes one of guidance's two
+/// predictions. They stay equal to the last bit.   Doc: docs/larger-than-one-machine.md
+struct GuidancePartner {
+  bool has_prompt = true;  // this program predicts with the prompt, and decodes the picture
+  std::function<Tensor(const Tensor& mine)> exchange = {};  // gives it away for the other's of the same step
+};
+
 /// What to draw and how.
 struct GenerateOptions {
   std::string prompt;
@@ -34,7 +41,8 @@ struct GenerateOptions {
   Conventions conventions = conventions_of("diffusers");
   LevelSpacing spacing = LevelSpacing::by_sampler;
   int64_t clip_skip = 1;
-  Savings savings = {};         // of memory, for a price
+  Savings savings = {};                         // of memory, for a price
+  std::optional<GuidancePartner> partner = {};  // nobody: both predictions are made here
   std::optional<Tensor> start;  // [batch, 4, height / 8, width / 8] noise to start from instead of the seed's
 
   // A picture to start from, and the part of it to repaint.   Doc: docs/workflows.md
@@ -54,7 +62,7 @@ struct GenerateEvents {
 
 struct GenerateResult {
   Tensor latent;   // [batch, 4, h, w], as the UNet sees it (times scaling_factor)
-  Tensor picture;  // [batch, 3, 8 h, 8 w], about -1 to 1, not clamped
+  Tensor picture;  // [batch, 3, 8 h, 8 w], about -1 to 1, not clamped; empty where a partner decodes it
 };
 
 /// Where the parts of a model are that its path does not tell.

@@ -14,7 +14,7 @@ Subject with_names(Subject subject, const Names& names) {
   return subject;
 }
 
-Subject resblock(const Blueprint& b) {
+Subject compvis_resblock(const Blueprint& b) {
   const Names names = {{"in_layers.0", "norm1"},          {"in_layers.2", "conv1"},
                        {"emb_layers.1", "time_emb_proj"}, {"out_layers.0", "norm2"},
                        {"out_layers.3", "conv2"},         {"skip_connection", "conv_shortcut"}};
@@ -50,13 +50,15 @@ Subject spatial_transformer(const Blueprint& b) {
                     });
 }
 
-Subject downsample(const Blueprint& b) {
+Subject compvis_downsample(const Blueprint& b) {
   const Names names = {{"op", "conv"}};
   const WeightTable weights = b.weights.renamed(names);
   return with_names(one_to_one(downsample_of(weights, "", Padding::all(1)), weights, "x", "h"), names);
 }
 
-Subject upsample(const Blueprint& b) { return one_to_one(upsample_of(b.weights, ""), b.source, "x", "h"); }
+Subject compvis_upsample(const Blueprint& b) {
+  return one_to_one(upsample_of(b.weights, ""), b.source, "x", "h");
+}
 
 Subject vae_resnet_block(const Blueprint& b) {
   const Names names = {{"nin_shortcut", "conv_shortcut"}, {"temb_proj", "time_emb_proj"}};
@@ -101,12 +103,9 @@ Subject vae_attn_block(const Blueprint& b) {
 
 const Builders& compvis_builders() {
   static const Builders table = {
-      {"compvis_downsample", downsample},
-      {"compvis_resblock", resblock},
-      {"compvis_spatial_transformer", spatial_transformer},
-      {"compvis_upsample", upsample},
-      {"compvis_vae_attn_block", vae_attn_block},
-      {"compvis_vae_resnet_block", vae_resnet_block},
+      {"compvis_downsample", compvis_downsample},           {"compvis_resblock", compvis_resblock},
+      {"compvis_spatial_transformer", spatial_transformer}, {"compvis_upsample", compvis_upsample},
+      {"compvis_vae_attn_block", vae_attn_block},           {"compvis_vae_resnet_block", vae_resnet_block},
   };
   return table;
 }

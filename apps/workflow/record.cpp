@@ -118,6 +118,8 @@ EarlierRun::EarlierRun(const std::string& path, CLI::App& command) : path_(path)
     const CLI::Option* option = command.get_option_no_throw(entry.option);
     if (option != nullptr && option->count() > 0) given_.insert(entry.option);
   }
+  const CLI::Option* seeds = command.get_option_no_throw("--seeds");
+  if (seeds != nullptr && seeds->count() > 0) given_.insert("--seed");  // it stands in its place
   for (const RecordEntry& entry : record_entries()) {
     if (*entry.option == '\0' || given_.contains(entry.option)) continue;
     std::vector<std::string> values = all(entry.keyword);

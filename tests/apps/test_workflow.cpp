@@ -94,9 +94,12 @@ TEST_CASE("previews: the colours fitted to the demo model's VAE are those of its
 
 TEST_CASE("every option of generate is in the record, or known to change no picture") {
   const std::set<std::string> changes_nothing = {
-      "help",       "from", "out",     "quiet",        "save-latents",
-      "threads",    "isa",  "preview", "preview-with", "check-finite",
-      "max-memory",  // the tiles that it may choose are in the record
+      "help",         "from",   "out",     "quiet",        "save-latents",
+      "threads",      "isa",    "preview", "preview-with", "check-finite",
+      "max-memory",    // the tiles that it may choose are in the record
+      "prompts-file",  // each picture says its prompt
+      "seeds",         // and its seed
+      "shard",        "resume",
   };
   CLI::App program;
   int exit_code = 0;

@@ -34,7 +34,7 @@ class Layers(unittest.TestCase):
                               ("python/a.cpp", '"models/b.h"'), ("python/a.cpp", '"python/b.h"'),
                               ("python/a.cpp", "<pybind11/numpy.h>"), ("notebooks/twins/a.cpp", '"notebooks/twins/b.h"'),
                               ("notebooks/twins/a.cpp", '"models/b.h"'),
-                              ("tensor/a.h", "<vector>")]:
+                              ("apps/mpi/a.cpp", "<mpi.h>"), ("tensor/a.h", "<vector>")]:
             self.check(path, include, allowed=True)
 
     def test_against_the_rules(self):
@@ -43,6 +43,7 @@ class Layers(unittest.TestCase):
                               ("nn/a.cpp", '"tensor/fast/ops.h"'), ("tensor/a.h", '"tensor/ref/ops.h"'),
                               ("tensor/fast/a.cpp", '"tensor/ref/ops.h"'), ("tensor/ref/a.cpp", "<Eigen/Dense>"),
                               ("apps/a.cpp", "<stb_image.h>"), ("apps/a.cpp", '"stb/stb_image_write.h"'),
+                              ("apps/a.cpp", "<mpi.h>"), ("models/a.cpp", "<mpi.h>"),
                               ("nn/a.h", "<tensor/ops.h>"), ("nn/a.h", '"linear.h"'), ("nn/a.h", '"../tensor/ops.h"'),
                               ("tensor/a.h", '"tests/check.h"'), ("models/a.h", '"python/arrays.h"'),
                               ("apps/a.cpp", '"python/arrays.h"'), ("nn/a.h", '"notebooks/twins/report.h"'),
