@@ -1,5 +1,7 @@
 // `cutaway bench`: how long a network takes at full size, with weights from the formula.   Doc:
 // docs/performance.md
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -37,7 +39,8 @@ struct BenchArguments {
 
 struct Timing {
   std::vector<double> seconds;
-  double cpu_seconds = 0;  // of all threads, the mean of a call: what other programs do changes it little
+  int64_t page_faults = 0;  // in all timed calls; memory that is used again has none
+  double cpu_seconds = 0;   // of all threads, the mean of a call: what other programs do changes it little
   double flop = 0;
   int64_t announced_bytes = 0;  // the peak, as a rehearsal before the first call tells it
   double first_layer = 0;       // seconds from the beginning of the first call until a layer is done
@@ -54,6 +57,12 @@ struct Timing {
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+int64_t page_faults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt + usage.ru_majflt;
 }
 
 // Notes when a layer is done for the first time.
@@ -80,6 +89,8 @@ Timing timed(int repeat, const std::function<void()>& call) {
   }
   timing.first_layer = first.seconds;
   timing.flop = trace::flops() - before;
+  timing.seconds.reserve(static_cast<size_t>(repeat));
+  const int64_t faults_before = page_faults();
   const std::clock_t cpu_begin = std::clock();
   for (int i = 0; i < repeat; ++i) {
     const auto begin = std::chrono::steady_clock::now();
@@ -87,6 +98,7 @@ Timing timed(int repeat, const std::function<void()>& call) {
     timing.seconds.push_back(seconds_since(begin));
   }
   timing.cpu_seconds = static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC / repeat;
+  timing.page_faults = page_faults() - faults_before;
   return timing;
 }
 
@@ -181,6 +193,7 @@ void bench(const BenchArguments& arguments) {
                                 {"min_s", timing.min()},
                                 {"max_s", timing.max()},
                                 {"cpu_s", timing.cpu_seconds},
+                                {"page_faults", timing.page_faults},
                                 {"gflop", timing.flop / 1e9},
                                 {"gflops", gflops},
                                 {"peak_gflops", peak_gflops},
@@ -199,9 +212,11 @@ void bench(const BenchArguments& arguments) {
               timing.max(), arguments.repeat);
   std::printf("%.0f GFLOP, %.0f GFLOP/s, %.0f %% of the %.0f that this machine has at most\n",
               timing.flop / 1e9, gflops, 100 * gflops / peak_gflops, peak_gflops);
-  std::printf("peak memory %s (announced %s), tensors %s at once; first layer after %.3f s\n",
-              bytes_text(peak_resident_bytes()).c_str(), bytes_text(timing.announced_bytes).c_str(),
-              bytes_text(memory_use().peak_bytes).c_str(), timing.first_layer);
+  std::printf(
+      "peak memory %s (announced %s), tensors %s at once; %lld page faults; first layer after %.3f s\n",
+      bytes_text(peak_resident_bytes()).c_str(), bytes_text(timing.announced_bytes).c_str(),
+      bytes_text(memory_use().peak_bytes).c_str(), static_cast<long long>(timing.page_faults),
+      timing.first_layer);
 }
 
 }  // namespace
