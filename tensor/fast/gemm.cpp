@@ -258,6 +258,22 @@ class Multiplication {
   const std::shared_ptr<float> a_blocks_;  // one block of A for each thread
 };
 
+// to[i][j] = from[j][i], 4 x 4.
+void transpose_square(const float* from, int64_t stride, float* to, int64_t to_stride) {
+  using S = Simd<4>;
+  S::Vec row[4], pair[4];
+  for (int r = 0; r < 4; ++r) S::load(row[r], from + r * stride);
+  pair[0] = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+  pair[1] = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+  pair[2] = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+  pair[3] = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+  for (int half = 0; half < 2; ++half) {
+    float* const two = to + 2 * half * to_stride;
+    S::store(__builtin_shufflevector(pair[half], pair[half + 2], 0, 1, 4, 5), two);
+    S::store(__builtin_shufflevector(pair[half], pair[half + 2], 2, 3, 6, 7), two + to_stride);
+  }
+}
+
 }  // namespace
 
 GemmKernel gemm_kernel() {
@@ -283,28 +299,20 @@ void multiply(const Product& product) {
   multiplication.run();
 }
 
-// In squares of 4 x 4, which every processor turns over in registers.
+// In squares of 4 x 4, which every processor turns over in registers. Four of them below each other fill a
+// line of the cache, 16 numbers, before the next row of `to` has its turn.
 void transpose(const float* from, int64_t stride, int64_t rows, int64_t columns, float* to,
                int64_t to_stride) {
-  using S = Simd<4>;
+  constexpr int64_t line = 16;
   const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
-  for (int64_t j = 0; j < whole_rows; j += 4) {
-    const float* const four = from + j * stride;
+  for (int64_t first = 0; first < whole_rows; first += line) {
+    const int64_t last = std::min(first + line, whole_rows);
     for (int64_t i = 0; i < whole_columns; i += 4) {
-      S::Vec row[4], pair[4];
-      for (int r = 0; r < 4; ++r) S::load(row[r], four + r * stride + i);
-      pair[0] = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
-      pair[1] = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
-      pair[2] = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
-      pair[3] = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-      for (int half = 0; half < 2; ++half) {
-        float* const two = to + (i + 2 * half) * to_stride + j;
-        S::store(__builtin_shufflevector(pair[half], pair[half + 2], 0, 1, 4, 5), two);
-        S::store(__builtin_shufflevector(pair[half], pair[half + 2], 2, 3, 6, 7), two + to_stride);
-      }
+      for (int64_t j = first; j < last; j += 4)
+        transpose_square(from + j * stride + i, stride, to + i * to_stride + j, to_stride);
     }
     for (int64_t i = whole_columns; i < columns; ++i) {
-      for (int64_t r = 0; r < 4; ++r) to[i * to_stride + j + r] = four[r * stride + i];
+      for (int64_t j = first; j < last; ++j) to[i * to_stride + j] = from[j * stride + i];
     }
   }
   for (int64_t j = whole_rows; j < rows; ++j) {
