@@ -129,15 +129,6 @@ Timing bench_clip(const BenchArguments& arguments) {
   return timed(arguments.repeat, [&] { clip(ids); });
 }
 
-Networks formula_networks() {
-  Networks networks{
-      .text_encoder = CLIPTextModel(), .unet = UNet(), .vae = AutoencoderKL(), .sizes = {}, .path = ""};
-  load_weights(networks.text_encoder, "text_encoder", FormulaSource());
-  load_weights(networks.unet, "unet", FormulaSource());
-  load_weights(networks.vae, "vae", FormulaSource());
-  return networks;
-}
-
 // From prompt to picture: both texts, the steps with guidance (two predictions each), the decoder.
 Timing bench_generate(const BenchArguments& arguments) {
   const auto begin = std::chrono::steady_clock::now();
