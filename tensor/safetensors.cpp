@@ -92,6 +92,8 @@ std::string to_string(const std::vector<int64_t>& shape) {
 }
 
 int64_t StoredTensor::count() const {
+  // First, since the others of such a shape may be as large as they like.
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 

@@ -73,6 +73,13 @@ TEST_CASE("dtypes that are not read are known by name") {
   CHECK_THROWS_WITH_AS(file.weight(file.tensors()[0]), doctest::Contains("Q4_0"), Error);
 }
 
+TEST_CASE("gguf: no numbers, however large the other extents are") {
+  const std::string bytes = with({.extents = {0, 1ULL << 40, 1ULL << 40}});
+  const GgufHeader header = read_gguf_header("file.gguf", std::as_bytes(std::span(bytes)));
+  REQUIRE(header.tensors.size() == 1);
+  CHECK(header.tensors[0].count() == 0);  // 2^80 on the way there would overflow
+}
+
 TEST_CASE("broken GGUF files are refused") {
   const std::string good = GgufBytes{}.file();
   const auto pairs = [](const std::string& entry) { return GgufBytes{.pairs = {entry}}.file(); };
