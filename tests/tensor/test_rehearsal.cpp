@@ -63,7 +63,7 @@ TEST_CASE("a rehearsal takes as much memory as the run, and none") {
 TEST_CASE("a rehearsal of more than any machine has is no trouble") {
   const Weight kernel = Weight::of(Tensor::filled({32, 32, 3, 3}, 0.01F));
   const int64_t peak = rehearsed_peak(1 << 12, kernel);  // some 15 GB
-  CHECK(peak > 12000 * MB);
+  CHECK(peak > 11000 * MB);
   CHECK(peak < 30000 * MB);
 }
 
