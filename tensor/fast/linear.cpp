@@ -86,8 +86,9 @@ void read_transposed_weight(const Weight& weight, int64_t o, int64_t outs, int64
   }
 }
 
-// y = x W^T + b
-void product(const float* x, int64_t rows, const Weight& weight, const float* bias, float* y) {
+// y = x W^T + b: W is turned over, panel by panel.
+void multiply_weights_turned(const float* x, int64_t rows, const Weight& weight, const float* bias,
+                             float* y) {
   const int64_t out = weight.shape[0], in = weight.shape[1];
   Product product{.m = rows, .n = out, .k = in};
   product.a = x;
@@ -106,8 +107,8 @@ void product(const float* x, int64_t rows, const Weight& weight, const float* bi
   multiply(product);
 }
 
-// y^T = W x^T + b, and turned over at the end
-void turned_product(const float* x, int64_t rows, const Weight& weight, const float* bias, float* y) {
+// y^T = W x^T + b: x is turned over, and y at the end.
+void multiply_tokens_turned(const float* x, int64_t rows, const Weight& weight, const float* bias, float* y) {
   const int64_t out = weight.shape[0], in = weight.shape[1], padded = gemm_kernel().padded(rows);
   const std::shared_ptr<float> turned = allocate_floats(out * padded);
   Product product{.m = out, .n = padded, .k = in};
@@ -157,9 +158,9 @@ Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>
     return result;
   }
   if (rows <= some_rows)
-    turned_product(x.data(), rows, weight, b_data, y);
+    multiply_tokens_turned(x.data(), rows, weight, b_data, y);
   else
-    product(x.data(), rows, weight, b_data, y);
+    multiply_weights_turned(x.data(), rows, weight, b_data, y);
   return result;
 }
 

@@ -4,7 +4,7 @@ import struct
 import unittest
 import zlib
 
-from program import DEMO, ProgramTest, read_floats, read_png, read_safetensors
+from program import DEMO, ProgramTest, read_floats, read_png, read_safetensors, rgb_of_png
 
 SHORT = ("--model", DEMO, "--prompt", "a red car", "--seed", 5, "--steps", 4, "--quiet")
 SAMPLERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras")
@@ -37,6 +37,16 @@ class Workflows(ProgramTest):
         self.assertEqual(read_png(self.folder / a)[2], read_png(self.folder / b)[2])
 
     # ---- From a picture
+
+    def test_numbers_of_products(self):
+        draw = ["generate", "--prompt", "a fish", "--steps", 2, "--seed", 3, "--quiet"]
+        self.run_well(*draw, "--out", "f32.png")
+        self.run_well(*draw, "--dtype", "bf16", "--out", "bf16.png")
+        self.assertNotEqual(rgb_of_png(self.folder / "f32.png"), rgb_of_png(self.folder / "bf16.png"))
+        self.assertEqual(read_png(self.folder / "bf16.png")[3]["dtype"], "bf16")
+        self.run_well("generate", "--from", "bf16.png", "--quiet", "--out", "again.png")
+        self.assertEqual(rgb_of_png(self.folder / "again.png"), rgb_of_png(self.folder / "bf16.png"))
+        self.refuses(*draw, "--dtype", "f16", says=["'f16'", "f32 and bf16"])
 
     def test_strength_says_how_many_steps_are_taken_and_how_near_the_picture_stays(self):
         self.run_well("generate", *SHORT[:-3], "--init-image", "start.png", "--strength", 0.01, "--steps", 100,
