@@ -54,6 +54,17 @@ class Layers(unittest.TestCase):
         self.assertEqual(run("check_layers", {"README.md": "no code"})[0], 1)
 
 
+    def test_names_that_would_be_taken(self):
+        for header, own, allowed in [("Networks networks_of(const Formula& formula, int count = 1);", "const Formula& f, int n", False),
+                                     ("Networks networks_of();", "", False), ("Networks networks_of(int count);", "", True),
+                                     ("Networks other(int count);", "int count", True)]:
+            code, output = run("check_layers", {"models/a.h": header + "\n", "apps/b.cpp":
+                                                f"namespace {{\n\nNetworks networks_of({own}) {{\n}}\n\n}}  // namespace\n"})
+            self.assertEqual(code, 0 if allowed else 1, header + output)
+            if not allowed:
+                self.assertIn("apps/b.cpp: has a function networks_of", output)
+
+
 class Docs(unittest.TestCase):
     PAGE = "docs/a.md"
     LINKED = {"README.md": "[a](docs/a.md) [c](docs/c.md)\n"}
