@@ -169,7 +169,7 @@ CUTAWAY_INLINE void evaluate_columns(const WinogradInput& r) {
 }
 
 // Then along the lines, tile by tile.
-template <int width, int m>
+template <int width, int m, bool stream>
 CUTAWAY_INLINE void input_of(const WinogradInput& r) {
   using S = Simd<width>;
   constexpr int n = m + 2;
@@ -181,7 +181,10 @@ CUTAWAY_INLINE void input_of(const WinogradInput& r) {
       typename S::Vec d[n], v[n];
       Lanes<width>::load_tiles(r.lines + i * r.line + tile * m, d);
       evaluate_pixels(d, v);
-      CUTAWAY_UNROLL for (int j = 0; j < n; ++j) S::store(v[j], to + (i * n + j) * r.position_stride);
+      CUTAWAY_UNROLL for (int j = 0; j < n; ++j) {
+        float* const position = to + (i * n + j) * r.position_stride;
+        stream ? S::stream(v[j], position) : S::store(v[j], position);
+      }
     }
   }
 }
@@ -223,7 +226,7 @@ CUTAWAY_INLINE void output_of(const WinogradOutput& r) {
 
 // ---- Weights
 
-template <int width, int m>
+template <int width, int m, bool stream>
 CUTAWAY_INLINE void weights_of(const float* weights, int64_t in, float* to, int64_t position_stride) {
   using S = Simd<width>;
   using Vec = typename S::Vec;
@@ -245,7 +248,8 @@ CUTAWAY_INLINE void weights_of(const float* weights, int64_t in, float* to, int6
         Vec u[n];
         evaluate_weights(columns[0][i], columns[1][i], columns[2][i], u);
         CUTAWAY_UNROLL for (int j = 0; j < n; ++j) {
-          S::store(u[j], to + (i * n + j) * position_stride + first + c);
+          float* const position = to + (i * n + j) * position_stride + first + c;
+          stream ? S::stream(u[j], position) : S::store(u[j], position);
         }
       }
     }
@@ -259,7 +263,10 @@ CUTAWAY_INLINE void winograd_input_body(const WinogradInput& row) {
   if constexpr (width > 4) {
     if (row.lanes < width) return winograd_input_body<width / 2>(row);
   }
-  row.m == 4 ? input_of<width, 4>(row) : input_of<width, 2>(row);
+  if (row.stream)
+    row.m == 4 ? input_of<width, 4, true>(row) : input_of<width, 2, true>(row);
+  else
+    row.m == 4 ? input_of<width, 4, false>(row) : input_of<width, 2, false>(row);
 }
 template <int width>
 CUTAWAY_INLINE void winograd_output_body(const WinogradOutput& row) {
@@ -270,16 +277,20 @@ CUTAWAY_INLINE void winograd_output_body(const WinogradOutput& row) {
 }
 template <int width>
 CUTAWAY_INLINE void winograd_weights_body(int64_t m, const float* weights, int64_t in, float* to,
-                                          int64_t position_stride) {
-  m == 4 ? weights_of<width, 4>(weights, in, to, position_stride)
-         : weights_of<width, 2>(weights, in, to, position_stride);
+                                          int64_t position_stride, bool stream) {
+  if (stream)
+    m == 4 ? weights_of<width, 4, true>(weights, in, to, position_stride)
+           : weights_of<width, 2, true>(weights, in, to, position_stride);
+  else
+    m == 4 ? weights_of<width, 4, false>(weights, in, to, position_stride)
+           : weights_of<width, 2, false>(weights, in, to, position_stride);
 }
 }  // namespace
 
 CUTAWAY_LADDER(winograd_input, (const WinogradInput& row), (row))
 CUTAWAY_LADDER(winograd_output, (const WinogradOutput& row), (row))
 CUTAWAY_LADDER(winograd_weights,
-               (int64_t m, const float* weights, int64_t in, float* to, int64_t position_stride),
-               (m, weights, in, to, position_stride))
+               (int64_t m, const float* weights, int64_t in, float* to, int64_t position_stride, bool stream),
+               (m, weights, in, to, position_stride, stream))
 
 }  // namespace cutaway::fast

@@ -22,6 +22,7 @@ struct WinogradInput {
   int64_t position_stride;
   // Tiles lie in panels: tile i is `column` + i wide of the first, in panel (column + i) / panel.
   int64_t column, panel, panel_stride;
+  bool stream;  // past the caches, since all cores read it
 };
 void winograd_input(const WinogradInput& row);
 
@@ -39,7 +40,8 @@ struct WinogradOutput {
 void winograd_output(const WinogradOutput& row);
 
 /// All kernels of one channel of the result: weights [in][3][3] -> to[position * position_stride + in].
-/// Writes `in`, made up to whole vectors of 16; the last are zeros.
-void winograd_weights(int64_t m, const float* weights, int64_t in, float* to, int64_t position_stride);
+/// Writes `in`, made up to whole vectors of 16; the last are zeros. `stream`: past the caches.
+void winograd_weights(int64_t m, const float* weights, int64_t in, float* to, int64_t position_stride,
+                      bool stream);
 
 }  // namespace cutaway::fast
