@@ -24,19 +24,24 @@ namespace {
 template <int width, int rows, int vectors>
 CUTAWAY_INLINE void tile_of(const Tile& t) {
   using S = Simd<width>;
+  constexpr int64_t line = 16;  // floats
   typename S::Vec sum[rows][vectors] = {};
   const float *a = t.a, *b = t.b;
   const int64_t b_stride = t.b_stride != 0 ? t.b_stride : vectors * width;
   for (int r = 0; r < rows; ++r) __builtin_prefetch(t.c + r * t.c_stride, 1);
-  for (int64_t k = 0; k < t.k; ++k) {
-    typename S::Vec b_k[vectors];
-    CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) S::load(b_k[v], b + v * width);
-    CUTAWAY_UNROLL for (int r = 0; r < rows; ++r) {
-      const float a_rk = a[r * t.a_stride];
-      CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) sum[r][v] += a_rk * b_k[v];
+  const float* fetch = t.fetch;
+  for (int64_t left = t.k; left > 0; left -= line) {
+    for (int64_t i = 0; i < t.fetch_lines; ++i, fetch += line) __builtin_prefetch(fetch, 0, 2);
+    for (int64_t k = left < line ? left : line; k > 0; --k) {
+      typename S::Vec b_k[vectors];
+      CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) S::load(b_k[v], b + v * width);
+      CUTAWAY_UNROLL for (int r = 0; r < rows; ++r) {
+        const float a_rk = a[r * t.a_stride];
+        CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) sum[r][v] += a_rk * b_k[v];
+      }
+      a += 1;
+      b += b_stride;
     }
-    a += 1;
-    b += b_stride;
   }
   CUTAWAY_UNROLL for (int r = 0; r < rows; ++r) {
     float* c = t.c + r * t.c_stride;

@@ -52,6 +52,9 @@ struct Tile {
   const float* row_bias = nullptr;
   const float* column_bias = nullptr;
   int64_t b_stride = 0;  // from one row of B to the next; 0: the rows have no gaps
+  // To be fetched meanwhile, for a tile after this one: so many lines of 16 floats for each 16 terms.
+  const float* fetch = nullptr;
+  int64_t fetch_lines = 0;
 };
 
 struct GemmKernel {

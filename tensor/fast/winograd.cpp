@@ -219,9 +219,15 @@ class WinogradConvolution {
                   terms,      vectors,  nullptr,
                   p_.columns, k > 0};
         tile.b_stride = p_.panel;
+        // The first tile on a panel would wait for all of it: each tile fetches a part of the next.
+        const float* const next_panel = j + p_.panel < columns ? tile.b + p_.panel_stride
+                                        : k + terms < p_.in    ? v + (k + terms) * p_.panel
+                                                               : v + p_.v_stride;
+        tile.fetch_lines = divide_up(p_.panel, rows / p_.kernel.rows);
         for (int64_t r = 0; r < rows; r += p_.kernel.rows) {
           tile.a = u + r * p_.u_row + k;
           tile.c = sums + r * p_.columns + j;
+          tile.fetch = next_panel + r / p_.kernel.rows * tile.fetch_lines * terms;
           p_.kernel.run(tile);
         }
       }
