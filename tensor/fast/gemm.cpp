@@ -1,10 +1,9 @@
 // The trick: a sum needs one multiplication and two loads, so a plain loop waits for loads. Here a tile of 8
 // x 48 sums stays in registers (AVX-512; 4 x 24 AVX2, 4 x 12 generic): each step of k loads 8 numbers of A
 // and 3 vectors of B and does 24 vector multiply-adds with them. Around it, blocks are sized for the caches:
-// a panel of B (384 x 48 numbers) for L1, a block of A for L2, a chunk of panels, shared by all threads, for
-// L3. (Goto & van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"; Van Zee & van de Geijn
-// 2015, BLIS.) Unlike there, A is left in rows: the kernel broadcasts single numbers, which may come from
-// anywhere.
+// a tile's rows of A for L1, a few panels of B (of 384 x 48 numbers) for L2. (Goto & van de Geijn 2008,
+// "Anatomy of High-Performance Matrix Multiplication"; Van Zee & van de Geijn 2015, BLIS.) Unlike there, A is
+// left in rows: the kernel broadcasts single numbers, which may come from anywhere.
 #include "tensor/fast/gemm.h"
 
 #include <omp.h>
@@ -25,16 +24,21 @@ template <int width, int rows, int vectors>
 CUTAWAY_INLINE void tile_of(const Tile& t) {
   using S = Simd<width>;
   constexpr int64_t line = 16;  // floats
+  constexpr int64_t ahead = 4;  // rows of B: it comes from L2, and the processor guesses that too late
   typename S::Vec sum[rows][vectors] = {};
   const float *a = t.a, *b = t.b;
   const int64_t b_stride = t.b_stride != 0 ? t.b_stride : vectors * width;
   for (int r = 0; r < rows; ++r) __builtin_prefetch(t.c + r * t.c_stride, 1);
   const float* fetch = t.fetch;
   for (int64_t left = t.k; left > 0; left -= line) {
-    for (int64_t i = 0; i < t.fetch_lines; ++i, fetch += line) __builtin_prefetch(fetch, 0, 2);
+    for (int64_t i = 0; i < t.fetch_rows; ++i) __builtin_prefetch(fetch + i * t.fetch_stride, 0, 2);
+    fetch += line;
     for (int64_t k = left < line ? left : line; k > 0; --k) {
       typename S::Vec b_k[vectors];
-      CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) S::load(b_k[v], b + v * width);
+      CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) {
+        S::load(b_k[v], b + v * width);
+        __builtin_prefetch(b + ahead * b_stride + v * width);
+      }
       CUTAWAY_UNROLL for (int r = 0; r < rows; ++r) {
         const float a_rk = a[r * t.a_stride];
         CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) sum[r][v] += a_rk * b_k[v];
@@ -76,6 +80,10 @@ void gemm_tile_generic(const Tile& t) { gemm_tile_body<4, 4>(t); }
 constexpr int64_t most_rows = 8, most_columns = 48;
 
 // ---- The loops around the kernel
+//
+// Every core packs the panels that it needs, even if another core packs the same: it reads what it has packed
+// itself several times faster than what another has, and it waits for nobody. A task is a group of panels
+// with a range of rows. Tasks of one group follow each other, so that panels once packed serve several.
 
 // How the product is cut. Sums run over k in blocks whose borders depend on k alone, so that neither threads
 // nor the batch change a result.
@@ -84,41 +92,75 @@ struct Blocks {
   bool rounded;             // factors are rounded to bf16
   int64_t together;         // terms in the place of one float: 2 bf16, or 1
   int64_t k_block;          // terms in one call of the kernel
+  int64_t panel;            // columns
   int64_t panels_per_item;  // panels never lie in two items
-  int64_t panels;           // of all items
-  int64_t chunk_panels;     // packed at a time,
-  int64_t chunk_k;          // for so many terms
-  int64_t block_rows;       // rows of A in one task
-  int64_t task_panels;      // panels of B in one task
-  int64_t stride;           // between the rows of a block of A
+  int64_t group_panels;     // panels of B in one task
+  int64_t groups_per_item;
+  int64_t task_rows;  // rows of A in one task
+  int64_t row_tasks;
+  int64_t chunk_k;     // terms packed at a time; k, where that fits
+  int64_t block_rows;  // rows of A read at a time
+  int64_t stride;      // between them
+
+  int64_t b_floats() const { return chunk_k * group_panels * panel; }
 };
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
+// What a way of cutting costs, in multiply-adds for each term, for the thread that has most to do. The
+// weights are rough: packing a number takes as long as 48 products, reading one of A as long as 16.
+double cost_of(const Product& p, const Blocks& b, int64_t groups, int64_t threads) {
+  const int64_t turns = divide_up(groups * b.row_tasks, threads);
+  const int64_t packings = b.chunk_k >= p.k ? std::min(groups, turns) : turns;
+  const auto rows = static_cast<double>(b.task_rows),
+             columns = static_cast<double>(std::min(b.group_panels * b.panel, round_up(p.n, b.kernel.width)));
+  const double waiting = threads > 1 ? rows * columns / 4 : 0;  // at the end, for the others
+  return static_cast<double>(turns) * (rows * (columns + 16) + 1000) +
+         static_cast<double>(packings) * columns * 48 + waiting;
+}
+
+void cut_tasks(const Product& p, Blocks& b, int64_t threads) {
+  constexpr int64_t l2_floats = 1 << 17;                                                    // 512 KiB
+  const int64_t most_packed = std::clamp<int64_t>((16 << 20) / threads, 1 << 17, 2 << 20);  // up to 8 MiB
+  const int64_t most_panels = std::clamp<int64_t>(l2_floats / (b.k_block * b.panel), 1, b.panels_per_item);
+  const int64_t row_tiles = divide_up(p.m, b.kernel.rows);
+  Blocks best = b;
+  double best_cost = 0;
+  for (int64_t panels = 1; panels <= most_panels; ++panels) {
+    b.groups_per_item = divide_up(b.panels_per_item, panels);
+    b.group_panels = divide_up(b.panels_per_item, b.groups_per_item);
+    const int64_t fitting = most_packed / (b.group_panels * b.panel);
+    b.chunk_k = fitting >= p.k ? p.k : std::max(fitting / b.k_block, int64_t{1}) * b.k_block;
+    for (int64_t tasks = 1; tasks <= std::min(row_tiles, 8 * threads);
+         tasks = tasks < 4 ? tasks + 1 : tasks * 3 / 2) {
+      b.task_rows = divide_up(row_tiles, tasks) * b.kernel.rows;
+      b.row_tasks = divide_up(p.m, b.task_rows);
+      const double cost = cost_of(p, b, b.groups_per_item * p.items, threads);
+      if (best_cost == 0 || cost < best_cost) {
+        best_cost = cost;
+        best = b;
+      }
+    }
+  }
+  b = best;
+}
+
 Blocks blocks_of(const Product& p, int64_t threads) {
-  constexpr int64_t l1_k = 384;              // a panel of 384 x 48 floats is 72 KiB
-  constexpr int64_t chunk_floats = 1 << 19;  // 2 MiB
+  constexpr int64_t l1_k = 384, most_block = 128;
   Blocks b{};
   b.kernel = gemm_kernel();
   b.rounded = current_precision() == Precision::bf16;
   b.together = b.rounded && has_bf16_product() ? 2 : 1;
   if (b.together == 2) b.kernel.run = gemm_tile_bf16;
   b.k_block = round_up(divide_up(p.k, divide_up(p.k, l1_k)), b.together);
-  b.panels_per_item = divide_up(p.n, b.kernel.panel());
-  b.panels = b.panels_per_item * p.items;
-  b.chunk_panels = std::clamp<int64_t>(chunk_floats / (b.k_block * b.kernel.panel()), 1, b.panels);
-  const int64_t k_blocks = chunk_floats / (b.chunk_panels * b.kernel.panel() * b.k_block);
-  b.chunk_k = std::min(p.k, std::max<int64_t>(k_blocks, 1) * b.k_block);
   b.stride = b.k_block + 16;  // rows a power of two apart would fall on the same lines of the cache
-
-  // Tasks: some for each thread, so that none waits long for the last.
-  const int64_t wanted = threads == 1 ? 1 : 6 * threads;
-  const auto tasks = [&] { return divide_up(p.m, b.block_rows) * divide_up(b.chunk_panels, b.task_panels); };
-  b.block_rows = 16 * b.kernel.rows;
-  b.task_panels = b.chunk_panels;
-  while (tasks() < wanted && b.task_panels > 8) b.task_panels = divide_up(b.task_panels, 2);
-  while (tasks() < wanted && b.block_rows > b.kernel.rows) b.block_rows /= 2;
+  // A panel with a single vector would leave most registers idle: 2 + 2 is better than 3 + 1.
+  const int64_t vectors = b.kernel.padded(p.n) / b.kernel.width;
+  b.panel = b.kernel.width * (vectors % b.kernel.vectors == 1 && vectors > 1 ? 2 : b.kernel.vectors);
+  b.panels_per_item = divide_up(p.n, b.panel);
+  cut_tasks(p, b, threads);
+  b.block_rows = std::min(most_block, b.task_rows);
   return b;
 }
 
@@ -148,68 +190,92 @@ class Multiplication {
   Multiplication(const Product& product, int64_t threads)
       : p_(product),
         blocks_(blocks_of(product, threads)),
-        b_chunk_(allocate_floats(blocks_.chunk_panels * blocks_.kernel.panel() * blocks_.chunk_k)),
-        a_floats_(std::max(blocks_.block_rows, blocks_.kernel.panel()) * blocks_.stride),
-        a_blocks_(allocate_floats(threads * a_floats_)) {}
+        a_floats_(std::max(blocks_.block_rows, blocks_.panel) * blocks_.stride),
+        c_floats_(product.write ? blocks_.task_rows * blocks_.group_panels * blocks_.panel : 0),
+        own_floats_(round_up(blocks_.b_floats(), 16) + round_up(a_floats_, 16) + round_up(c_floats_, 16)),
+        own_(allocate_floats(threads * own_floats_)) {}
 
-  // Runs on every thread of a team at once; each `omp for` shares its turns among them and waits for all.
+  // Runs on every thread of a team at once.
   void run() const {
-    for (int64_t panel = 0; panel < blocks_.panels; panel += blocks_.chunk_panels) {
-      const int64_t panels = std::min(blocks_.chunk_panels, blocks_.panels - panel);
-      for (int64_t k = 0; k < p_.k; k += blocks_.chunk_k) {
-        const int64_t k_end = std::min(k + blocks_.chunk_k, p_.k);
-        pack_chunk(panel, panels, k, k_end);
-        multiply_chunk(panel, panels, k, k_end);
-      }
+    Packed packed{};
+#pragma omp for schedule(dynamic)
+    for (int64_t i = 0; i < p_.items * blocks_.groups_per_item * blocks_.row_tasks; ++i) {
+      Task task{};
+      const int64_t group = i / blocks_.row_tasks;
+      task.item = group / blocks_.groups_per_item;
+      task.first_panel = group % blocks_.groups_per_item * blocks_.group_panels;
+      task.panels = std::min(blocks_.group_panels, blocks_.panels_per_item - task.first_panel);
+      task.row = i % blocks_.row_tasks * blocks_.task_rows;
+      task.rows = std::min(blocks_.task_rows, p_.m - task.row);
+      run_task(task, packed);
     }
   }
 
  private:
-  // Where the packed panel begins for terms from `k` on, in a chunk that begins at `first_k`.
-  float* packed(int64_t panel_in_chunk, int64_t first_k, int64_t k) const {
-    return b_chunk_.get() +
-           (panel_in_chunk * blocks_.chunk_k + (k - first_k) / blocks_.together) * blocks_.kernel.panel();
-  }
-  float* my_block() const { return a_blocks_.get() + omp_get_thread_num() * a_floats_; }
-  int64_t column_of(int64_t panel) const { return panel % blocks_.panels_per_item * blocks_.kernel.panel(); }
-  int64_t columns_of(int64_t panel) const {
-    return std::min(blocks_.kernel.panel(), p_.n - column_of(panel));
+  struct Task {
+    int64_t item, first_panel, panels, row, rows;
+  };
+  // What this thread's b_chunk has.
+  struct Packed {
+    bool any;
+    int64_t item, first_panel, first_k;
+  };
+
+  void run_task(const Task& task, Packed& packed) const {
+    const int64_t column = task.first_panel * blocks_.panel;
+    const int64_t columns = std::min(task.panels * blocks_.panel, p_.n - column);
+    // Where C[task.row][column] goes.
+    float* c = p_.c + task.item * p_.item_stride + task.row * p_.row_stride + column;
+    int64_t c_stride = p_.row_stride;
+    if (p_.write) {
+      c = my_c();
+      c_stride = blocks_.group_panels * blocks_.panel;
+    }
+    for (int64_t k = 0; k < p_.k; k += blocks_.chunk_k) {
+      const int64_t k_end = std::min(k + blocks_.chunk_k, p_.k);
+      if (!packed.any || packed.item != task.item || packed.first_panel != task.first_panel ||
+          packed.first_k != k) {
+        pack_chunk(task, k, k_end);
+        packed = {true, task.item, task.first_panel, k};
+      }
+      multiply_chunk(task, k, k_end, c, c_stride);
+    }
+    if (p_.write) p_.write(task.item, task.row, task.rows, column, columns, c, c_stride);
   }
 
-  void pack_chunk(int64_t first_panel, int64_t panels, int64_t first_k, int64_t k_end) const {
-    const int64_t k_blocks = divide_up(k_end - first_k, blocks_.k_block);
-#pragma omp for schedule(dynamic)
-    for (int64_t turn = 0; turn < panels * k_blocks; ++turn) {
-      const int64_t panel = first_panel + turn / k_blocks;
-      const int64_t k = first_k + turn % k_blocks * blocks_.k_block;
-      const int64_t columns = columns_of(panel);
-      const int64_t terms = std::min(blocks_.k_block, k_end - k), width = blocks_.kernel.padded(columns);
-      float* const to = packed(turn / k_blocks, first_k, k);
-      float* const floats = blocks_.together == 2 ? my_block() : to;
-      p_.read_panel(panel / blocks_.panels_per_item, column_of(panel), columns, k, terms, floats, width);
-      if (blocks_.together == 2)
-        panel_to_pairs(floats, terms, width, to);
-      else if (blocks_.rounded)
-        round_to_bf16(to, terms * width);
+  // This thread's own memory.
+  float* my_b() const { return own_.get() + omp_get_thread_num() * own_floats_; }
+  float* my_a() const { return my_b() + round_up(blocks_.b_floats(), 16); }
+  float* my_c() const { return my_a() + round_up(a_floats_, 16); }
+  // Where the packed panel begins for terms from `k` on, in a chunk that begins at `first_k`.
+  float* packed_panel(int64_t panel_in_group, int64_t first_k, int64_t k) const {
+    return my_b() + (panel_in_group * blocks_.chunk_k + (k - first_k) / blocks_.together) * blocks_.panel;
+  }
+  int64_t columns_of(int64_t panel) const { return std::min(blocks_.panel, p_.n - panel * blocks_.panel); }
+
+  void pack_chunk(const Task& task, int64_t first_k, int64_t k_end) const {
+    for (int64_t k = first_k; k < k_end; k += blocks_.k_block) {
+      for (int64_t i = 0; i < task.panels; ++i) {
+        const int64_t panel = task.first_panel + i, columns = columns_of(panel);
+        const int64_t terms = std::min(blocks_.k_block, k_end - k), width = blocks_.kernel.padded(columns);
+        float* const to = packed_panel(i, first_k, k);
+        float* const floats = blocks_.together == 2 ? my_a() : to;
+        p_.read_panel(task.item, panel * blocks_.panel, columns, k, terms, floats, width);
+        if (blocks_.together == 2)
+          panel_to_pairs(floats, terms, width, to);
+        else if (blocks_.rounded)
+          round_to_bf16(to, terms * width);
+      }
     }
   }
 
-  void multiply_chunk(int64_t first_panel, int64_t panels, int64_t first_k, int64_t k_end) const {
-    const int64_t row_blocks = divide_up(p_.m, blocks_.block_rows);
-    const int64_t panel_groups = divide_up(panels, blocks_.task_panels);
-    float* const a = my_block();
-#pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < row_blocks * panel_groups; ++task) {
-      const int64_t row = task % row_blocks * blocks_.block_rows;
-      const int64_t rows = std::min(blocks_.block_rows, p_.m - row);
-      const int64_t begin = task / row_blocks * blocks_.task_panels;
-      const int64_t end = std::min(begin + blocks_.task_panels, panels);
-      for (int64_t k = first_k; k < k_end; k += blocks_.k_block) {
-        const int64_t terms = std::min(blocks_.k_block, k_end - k);
-        const Rows block = rows_of(row, rows, k, terms, a);
-        for (int64_t i = begin; i < end; ++i) {
-          multiply_panel(first_panel + i, packed(i, first_k, k), row, rows, k, terms, block);
-        }
+  void multiply_chunk(const Task& task, int64_t first_k, int64_t k_end, float* c, int64_t c_stride) const {
+    for (int64_t k = first_k; k < k_end; k += blocks_.k_block) {
+      const int64_t terms = std::min(blocks_.k_block, k_end - k);
+      for (int64_t r = 0; r < task.rows; r += blocks_.block_rows) {
+        const int64_t rows = std::min(blocks_.block_rows, task.rows - r);
+        const Rows block = rows_of(task.row + r, rows, k, terms, my_a());
+        multiply_block(task, r, rows, first_k, k, terms, block, c + r * c_stride, c_stride);
       }
     }
   }
@@ -235,49 +301,47 @@ class Multiplication {
     return {a, blocks_.stride};
   }
 
-  void multiply_panel(int64_t panel, const float* b, int64_t first_row, int64_t rows, int64_t k,
-                      int64_t terms, const Rows& block) const {
+  // Rows [first_row, first_row + rows) of the task; `c` is where the first of them goes.
+  void multiply_block(const Task& task, int64_t first_row, int64_t rows, int64_t first_k, int64_t k,
+                      int64_t terms, const Rows& block, float* c, int64_t c_stride) const {
     const GemmKernel& kernel = blocks_.kernel;
-    const int64_t column = column_of(panel), columns = columns_of(panel), padded = kernel.padded(columns);
-    float* const c = p_.c + panel / blocks_.panels_per_item * p_.item_stride + column;
-    Tile tile{block.first, block.stride,  b,    divide_up(terms, blocks_.together), padded / kernel.width,
-              c,           p_.row_stride, k > 0};
-    if (k == 0 && p_.column_bias != nullptr) tile.column_bias = p_.column_bias + column;
+    Tile tile{};
+    tile.a_stride = block.stride;
+    tile.k = divide_up(terms, blocks_.together);
+    tile.c_stride = c_stride;
+    tile.add = k > 0;
+    tile.fetch_stride = block.stride;
     for (int64_t r = 0; r < rows; r += kernel.rows) {
-      const int64_t row = first_row + r;
       tile.a = block.first + r * block.stride;
-      tile.c = c + row * p_.row_stride;
+      const int64_t row = task.row + first_row + r;
       if (k == 0 && p_.row_bias != nullptr) tile.row_bias = p_.row_bias + row;
-      if (r + kernel.rows <= rows && columns == padded) {
-        kernel.run(tile);
-      } else {
-        run_border_tile(kernel, tile, std::min(kernel.rows, rows - r), columns);
+      // The rows of the next tile come from far away; each panel fetches some of them meanwhile.
+      const bool more = r + 2 * kernel.rows <= rows;
+      for (int64_t i = 0; i < task.panels; ++i) {
+        const int64_t column = i * blocks_.panel, columns = columns_of(task.first_panel + i);
+        const int64_t padded = kernel.padded(columns);
+        tile.b = packed_panel(i, first_k, k);
+        tile.vectors = padded / kernel.width;
+        tile.c = c + r * c_stride + column;
+        if (k == 0 && p_.column_bias != nullptr)
+          tile.column_bias = p_.column_bias + task.first_panel * blocks_.panel + column;
+        const int64_t fetched = kernel.rows * i / task.panels;
+        tile.fetch_rows = more ? kernel.rows * (i + 1) / task.panels - fetched : 0;
+        tile.fetch = tile.a + (kernel.rows + fetched) * block.stride;
+        if (r + kernel.rows <= rows && columns == padded) {
+          kernel.run(tile);
+        } else {
+          run_border_tile(kernel, tile, std::min(kernel.rows, rows - r), columns);
+        }
       }
     }
   }
 
   const Product& p_;
   const Blocks blocks_;
-  const std::shared_ptr<float> b_chunk_;  // packed panels, one after another
-  const int64_t a_floats_;
-  const std::shared_ptr<float> a_blocks_;  // one block of A for each thread
+  const int64_t a_floats_, c_floats_, own_floats_;
+  const std::shared_ptr<float> own_;  // for each thread: packed panels, a block of A, a task's part of C
 };
-
-// to[i][j] = from[j][i], 4 x 4.
-void transpose_square(const float* from, int64_t stride, float* to, int64_t to_stride) {
-  using S = Simd<4>;
-  S::Vec row[4], pair[4];
-  for (int r = 0; r < 4; ++r) S::load(row[r], from + r * stride);
-  pair[0] = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
-  pair[1] = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
-  pair[2] = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
-  pair[3] = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-  for (int half = 0; half < 2; ++half) {
-    float* const two = to + 2 * half * to_stride;
-    S::store(__builtin_shufflevector(pair[half], pair[half + 2], 0, 1, 4, 5), two);
-    S::store(__builtin_shufflevector(pair[half], pair[half + 2], 2, 3, 6, 7), two + to_stride);
-  }
-}
 
 }  // namespace
 
@@ -302,27 +366,6 @@ void multiply(const Product& product) {
   if (rehearsing()) return;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   multiplication.run();
-}
-
-// In squares of 4 x 4, which every processor turns over in registers. Four of them below each other fill a
-// line of the cache, 16 numbers, before the next row of `to` has its turn.
-void transpose(const float* from, int64_t stride, int64_t rows, int64_t columns, float* to,
-               int64_t to_stride) {
-  constexpr int64_t line = 16;
-  const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
-  for (int64_t first = 0; first < whole_rows; first += line) {
-    const int64_t last = std::min(first + line, whole_rows);
-    for (int64_t i = 0; i < whole_columns; i += 4) {
-      for (int64_t j = first; j < last; j += 4)
-        transpose_square(from + j * stride + i, stride, to + i * to_stride + j, to_stride);
-    }
-    for (int64_t i = whole_columns; i < columns; ++i) {
-      for (int64_t j = first; j < last; ++j) to[i * to_stride + j] = from[j * stride + i];
-    }
-  }
-  for (int64_t j = whole_rows; j < rows; ++j) {
-    for (int64_t i = 0; i < columns; ++i) to[i * to_stride + j] = from[j * stride + i];
-  }
 }
 
 }  // namespace cutaway::fast

@@ -28,8 +28,13 @@ struct Product {
 
   float* c = nullptr;
   int64_t row_stride = 0, item_stride = 0;  // in C
-  const float* row_bias = nullptr;          // [m], or none
-  const float* column_bias = nullptr;       // [n], or none
+  /// In place of c, for a C that is to lie otherwise: takes C[item][row + r][column + j] = from[r * stride +
+  /// j] for r < rows, j < columns.
+  std::function<void(int64_t item, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                     const float* from, int64_t stride)>
+      write = {};
+  const float* row_bias = nullptr;     // [m], or none
+  const float* column_bias = nullptr;  // [n], or none
 };
 void multiply(const Product& product);
 
@@ -52,9 +57,9 @@ struct Tile {
   const float* row_bias = nullptr;
   const float* column_bias = nullptr;
   int64_t b_stride = 0;  // from one row of B to the next; 0: the rows have no gaps
-  // To be fetched meanwhile, for a tile after this one: so many lines of 16 floats for each 16 terms.
+  // To be fetched into the cache meanwhile, for tiles after this one: k floats of each of a few rows.
   const float* fetch = nullptr;
-  int64_t fetch_lines = 0;
+  int64_t fetch_rows = 0, fetch_stride = 0;
 };
 
 struct GemmKernel {

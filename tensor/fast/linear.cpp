@@ -65,23 +65,24 @@ void linear_of_four(const float* x, int64_t rows, const Weight& weight, int64_t 
   }
 }
 
-// A panel of W^T: 48 rows of W, turned over four at a time.
+// A panel of W^T: 48 rows of W, turned over sixteen at a time.
 void read_transposed_weight(const Weight& weight, int64_t o, int64_t outs, int64_t first, int64_t count,
                             float* panel, int64_t width) {
-  constexpr int64_t most_terms = 256;
-  float rows[4 * most_terms];
+  constexpr int64_t most_terms = 128, at_once = 16;
+  float rows[at_once * most_terms];
   const int64_t in = weight.shape[1];
-  for (int64_t j = 0; j < width; j += 4) {
+  for (int64_t j = 0; j < width; j += at_once) {
+    const int64_t some = std::min(at_once, width - j);
     for (int64_t i = 0; i < count; i += most_terms) {
       const int64_t terms = std::min(most_terms, count - i);
-      for (int64_t r = 0; r < 4; ++r) {
+      for (int64_t r = 0; r < some; ++r) {
         float* row = rows + r * most_terms;
         if (j + r < outs)
           read_weight(weight, (o + j + r) * in + first + i, terms, row);
         else
           std::fill_n(row, terms, 0.0F);
       }
-      transpose(rows, most_terms, 4, terms, panel + i * width + j, width);
+      transpose(rows, most_terms, some, terms, panel + i * width + j, width);
     }
   }
 }
@@ -107,11 +108,10 @@ void multiply_weights_turned(const float* x, int64_t rows, const Weight& weight,
   multiply(product);
 }
 
-// y^T = W x^T + b: x is turned over, and y at the end.
+// y^T = W x^T + b: x is turned over, and each part of y^T as soon as it is there.
 void multiply_tokens_turned(const float* x, int64_t rows, const Weight& weight, const float* bias, float* y) {
-  const int64_t out = weight.shape[0], in = weight.shape[1], padded = gemm_kernel().padded(rows);
-  const std::shared_ptr<float> turned = allocate_floats(out * padded);
-  Product product{.m = out, .n = padded, .k = in};
+  const int64_t out = weight.shape[0], in = weight.shape[1];
+  Product product{.m = out, .n = gemm_kernel().padded(rows), .k = in};
   product.a = floats_of(weight);
   product.a_stride = in;
   product.read_rows = [&](int64_t row, int64_t some, int64_t first, int64_t count, float* to,
@@ -125,14 +125,12 @@ void multiply_tokens_turned(const float* x, int64_t rows, const Weight& weight, 
     for (int64_t i = 0; i < count && exist < width; ++i)
       std::fill(panel + i * width + exist, panel + (i + 1) * width, 0.0F);
   };
-  product.c = turned.get();
-  product.row_stride = padded;
+  product.write = [=](int64_t, int64_t o, int64_t outs, int64_t row, int64_t some, const float* from,
+                      int64_t stride) {
+    transpose(from, stride, outs, std::min(some, rows - row), y + row * out + o, out);
+  };
   product.row_bias = bias;
   multiply(product);
-  in_pieces((out + 63) / 64, out * rows, [&](int64_t begin, int64_t end) {
-    const int64_t first = 64 * begin, last = std::min(64 * end, out);
-    transpose(turned.get() + first * padded, padded, last - first, rows, y + first, out);
-  });
 }
 
 // x [N, ..., in]: how many rows one of the N has. Two axes are a row for each.

@@ -103,7 +103,7 @@ Plan plan_of(const Tensor& x, const Weight& weight, const Padding& padding, int6
   p.block_rows = std::min(rows, most_block);
   // Enough blocks for all cores.
   while (!p.large && p.block_rows > p.kernel.rows && divide_up(rows, p.block_rows) < 4 * threads)
-    p.block_rows /= 2;
+    p.block_rows = round_up(p.block_rows / 2, p.kernel.rows);
   p.u_stride = off_powers_of_two((p.large ? rows : p.block_rows) * p.u_row);
   p.m_stride = off_powers_of_two(p.block_rows * p.columns);
   return p;
@@ -223,11 +223,12 @@ class WinogradConvolution {
         const float* const next_panel = j + p_.panel < columns ? tile.b + p_.panel_stride
                                         : k + terms < p_.in    ? v + (k + terms) * p_.panel
                                                                : v + p_.v_stride;
-        tile.fetch_lines = divide_up(p_.panel, rows / p_.kernel.rows);
+        tile.fetch_rows = divide_up(p_.panel, rows / p_.kernel.rows);
+        tile.fetch_stride = terms;
         for (int64_t r = 0; r < rows; r += p_.kernel.rows) {
           tile.a = u + r * p_.u_row + k;
           tile.c = sums + r * p_.columns + j;
-          tile.fetch = next_panel + r / p_.kernel.rows * tile.fetch_lines * terms;
+          tile.fetch = next_panel + r / p_.kernel.rows * tile.fetch_rows * terms;
           p_.kernel.run(tile);
         }
       }
