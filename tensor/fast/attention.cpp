@@ -194,10 +194,7 @@ class TiledAttention {
  public:
   TiledAttention(const Tensor& q, const Tensor& k, const Tensor* v, const AttentionOptions& options)
       : rows_(k, v), q_(q), options_(options), length_(q.shape()[2]) {
-    // A panel with a single vector would leave most registers idle: 2 + 2 is better than 3 + 1.
-    const GemmKernel& kernel = rows_.kernel;
-    const int64_t vectors = kernel.padded(length_) / kernel.width;
-    panel_ = kernel.width * (vectors % kernel.vectors == 1 && vectors > 1 ? 2 : kernel.vectors);
+    panel_ = rows_.kernel.panel_for(length_);
     panels_ = (length_ + panel_ - 1) / panel_;
   }
 

@@ -24,7 +24,8 @@ template <int width, int rows, int vectors>
 CUTAWAY_INLINE void tile_of(const Tile& t) {
   using S = Simd<width>;
   constexpr int64_t line = 16;  // floats
-  constexpr int64_t ahead = 4;  // rows of B: it comes from L2, and the processor guesses that too late
+  constexpr int64_t ahead =
+      width == 16 ? 4 : 8;  // rows of B: it comes from L2, and the processor guesses that too late
   typename S::Vec sum[rows][vectors] = {};
   const float *a = t.a, *b = t.b;
   const int64_t b_stride = t.b_stride != 0 ? t.b_stride : vectors * width;
@@ -35,10 +36,9 @@ CUTAWAY_INLINE void tile_of(const Tile& t) {
     fetch += line;
     for (int64_t k = left < line ? left : line; k > 0; --k) {
       typename S::Vec b_k[vectors];
-      CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) {
-        S::load(b_k[v], b + v * width);
-        __builtin_prefetch(b + ahead * b_stride + v * width);
-      }
+      CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) S::load(b_k[v], b + v * width);
+      CUTAWAY_UNROLL for (int i = 0; i < vectors * width; i += line)
+          __builtin_prefetch(b + ahead * b_stride + i);
       CUTAWAY_UNROLL for (int r = 0; r < rows; ++r) {
         const float a_rk = a[r * t.a_stride];
         CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) sum[r][v] += a_rk * b_k[v];
@@ -155,9 +155,7 @@ Blocks blocks_of(const Product& p, int64_t threads) {
   if (b.together == 2) b.kernel.run = gemm_tile_bf16;
   b.k_block = round_up(divide_up(p.k, divide_up(p.k, l1_k)), b.together);
   b.stride = b.k_block + 16;  // rows a power of two apart would fall on the same lines of the cache
-  // A panel with a single vector would leave most registers idle: 2 + 2 is better than 3 + 1.
-  const int64_t vectors = b.kernel.padded(p.n) / b.kernel.width;
-  b.panel = b.kernel.width * (vectors % b.kernel.vectors == 1 && vectors > 1 ? 2 : b.kernel.vectors);
+  b.panel = b.kernel.panel_for(p.n);
   b.panels_per_item = divide_up(p.n, b.panel);
   cut_tasks(p, b, threads);
   b.block_rows = std::min(most_block, b.task_rows);
@@ -269,14 +267,20 @@ class Multiplication {
     }
   }
 
+  // Either all rows pass the panels of a block of terms, or, where their sums would be too many for L2, each
+  // block of rows passes all panels.
   void multiply_chunk(const Task& task, int64_t first_k, int64_t k_end, float* c, int64_t c_stride) const {
-    for (int64_t k = first_k; k < k_end; k += blocks_.k_block) {
+    constexpr int64_t most_sums = 1 << 15;  // 128 KiB
+    const int64_t k_blocks = divide_up(k_end - first_k, blocks_.k_block);
+    const int64_t row_blocks = divide_up(task.rows, blocks_.block_rows);
+    const bool sums_stay = task.rows * task.panels * blocks_.panel <= most_sums;
+    for (int64_t turn = 0; turn < k_blocks * row_blocks; ++turn) {
+      const int64_t k = first_k + (sums_stay ? turn / row_blocks : turn % k_blocks) * blocks_.k_block;
+      const int64_t r = (sums_stay ? turn % row_blocks : turn / k_blocks) * blocks_.block_rows;
       const int64_t terms = std::min(blocks_.k_block, k_end - k);
-      for (int64_t r = 0; r < task.rows; r += blocks_.block_rows) {
-        const int64_t rows = std::min(blocks_.block_rows, task.rows - r);
-        const Rows block = rows_of(task.row + r, rows, k, terms, my_a());
-        multiply_block(task, r, rows, first_k, k, terms, block, c + r * c_stride, c_stride);
-      }
+      const int64_t rows = std::min(blocks_.block_rows, task.rows - r);
+      const Rows block = rows_of(task.row + r, rows, k, terms, my_a());
+      multiply_block(task, r, rows, first_k, k, terms, block, c + r * c_stride, c_stride);
     }
   }
 
@@ -301,38 +305,40 @@ class Multiplication {
     return {a, blocks_.stride};
   }
 
-  // Rows [first_row, first_row + rows) of the task; `c` is where the first of them goes.
+  // Rows [first_row, first_row + rows) of the task; `c` is where the first of them goes. Either all rows pass
+  // a panel that stays in L1, or, where a panel is too long for that, all panels pass a tile's rows.
   void multiply_block(const Task& task, int64_t first_row, int64_t rows, int64_t first_k, int64_t k,
                       int64_t terms, const Rows& block, float* c, int64_t c_stride) const {
+    constexpr int64_t l1_floats = 9 << 10;  // 36 KiB
     const GemmKernel& kernel = blocks_.kernel;
+    const int64_t tiles = divide_up(rows, kernel.rows), panels = task.panels;
     Tile tile{};
-    tile.a_stride = block.stride;
+    tile.a_stride = tile.fetch_stride = block.stride;
     tile.k = divide_up(terms, blocks_.together);
     tile.c_stride = c_stride;
     tile.add = k > 0;
-    tile.fetch_stride = block.stride;
-    for (int64_t r = 0; r < rows; r += kernel.rows) {
+    const bool panel_stays = tile.k * blocks_.panel <= l1_floats;
+    for (int64_t turn = 0; turn < tiles * panels; ++turn) {
+      const int64_t i = panel_stays ? turn / tiles : turn % panels;
+      const int64_t r = (panel_stays ? turn % tiles : turn / panels) * kernel.rows;
+      const int64_t row = first_row + r, column = i * blocks_.panel;
+      const int64_t columns = columns_of(task.first_panel + i), padded = kernel.padded(columns);
       tile.a = block.first + r * block.stride;
-      const int64_t row = task.row + first_row + r;
-      if (k == 0 && p_.row_bias != nullptr) tile.row_bias = p_.row_bias + row;
-      // The rows of the next tile come from far away; each panel fetches some of them meanwhile.
-      const bool more = r + 2 * kernel.rows <= rows;
-      for (int64_t i = 0; i < task.panels; ++i) {
-        const int64_t column = i * blocks_.panel, columns = columns_of(task.first_panel + i);
-        const int64_t padded = kernel.padded(columns);
-        tile.b = packed_panel(i, first_k, k);
-        tile.vectors = padded / kernel.width;
-        tile.c = c + r * c_stride + column;
-        if (k == 0 && p_.column_bias != nullptr)
-          tile.column_bias = p_.column_bias + task.first_panel * blocks_.panel + column;
-        const int64_t fetched = kernel.rows * i / task.panels;
-        tile.fetch_rows = more ? kernel.rows * (i + 1) / task.panels - fetched : 0;
-        tile.fetch = tile.a + (kernel.rows + fetched) * block.stride;
-        if (r + kernel.rows <= rows && columns == padded) {
-          kernel.run(tile);
-        } else {
-          run_border_tile(kernel, tile, std::min(kernel.rows, rows - r), columns);
-        }
+      tile.b = packed_panel(i, first_k, k);
+      tile.vectors = padded / kernel.width;
+      tile.c = c + r * c_stride + column;
+      if (k == 0 && p_.row_bias != nullptr) tile.row_bias = p_.row_bias + task.row + row;
+      if (k == 0 && p_.column_bias != nullptr)
+        tile.column_bias = p_.column_bias + task.first_panel * blocks_.panel + column;
+      // The rows of the next tile come from far away, the first time; meanwhile they are fetched.
+      const int64_t from = panel_stays ? 0 : kernel.rows * i / panels;
+      const int64_t to = panel_stays ? (i == 0 ? kernel.rows : 0) : kernel.rows * (i + 1) / panels;
+      tile.fetch = tile.a + (kernel.rows + from) * block.stride;
+      tile.fetch_rows = r + 2 * kernel.rows <= rows ? to - from : 0;
+      if (r + kernel.rows <= rows && columns == padded) {
+        kernel.run(tile);
+      } else {
+        run_border_tile(kernel, tile, std::min(kernel.rows, rows - r), columns);
       }
     }
   }

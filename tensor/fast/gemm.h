@@ -67,6 +67,13 @@ struct GemmKernel {
   void (*run)(const Tile& tile);
 
   int64_t panel() const { return vectors * width; }  // the most columns in one tile
+  /// The columns of a panel, if there are `columns` in all. A last panel of a single vector leaves most
+  /// registers idle: 2 + 2 is better than 3 + 1. With many panels the last one does not matter.
+  int64_t panel_for(int64_t columns) const {
+    const int64_t count = padded(columns) / width;
+    const int64_t few = rows > 4 ? 16 : 4;  // with 4 rows, 2 vectors leave registers idle, too
+    return width * (count % vectors == 1 && count > 1 && count <= few ? 2 : vectors);
+  }
   /// How many columns a panel needs for `columns` of them: whole vectors.
   int64_t padded(int64_t columns) const { return (columns + width - 1) / width * width; }
 };

@@ -71,9 +71,7 @@ void plan_columns(Plan& p, int64_t threads) {
       p.large ? round_up(own_chunks, threads) : divide_up(p.tile_rows(), rows_of(shared_v, 1, 512));
   p.chunk_rows = divide_up(p.tile_rows(), chunks);
   p.columns = p.columns_of(p.chunk_rows);
-  const int64_t vectors = p.columns / p.kernel.width;
-  // A panel with a single vector would leave most registers idle: 2 + 2 is better than 3 + 1.
-  p.panel = p.kernel.width * (vectors % p.kernel.vectors == 1 && vectors > 1 ? 2 : p.kernel.vectors);
+  p.panel = p.kernel.panel_for(p.columns);
   p.panel_stride = p.panel * p.in;
   p.v_stride = off_powers_of_two(divide_up(p.columns, p.panel) * p.panel_stride);
 }
