@@ -47,6 +47,19 @@ class InPassing : public Observer {
   int64_t all_ = 0, since_ = 0;
 };
 
+int64_t bytes_of_weights(const StableDiffusion& model) {
+  auto& networks = const_cast<StableDiffusion&>(model);  // the visitors only look here, too
+  int64_t bytes = 0;
+  const auto add = [&](auto& network) {
+    for_each_weight(network, network.path,
+                    [&](const std::string&, const Weight& weight) { bytes += stored_bytes(weight); });
+  };
+  add(networks.text_encoder);
+  add(networks.unet);
+  add(networks.vae);
+  return bytes;
+}
+
 // Beside what is counted: stacks of threads, pages of the program that are not in memory yet.
 int64_t with_margin(int64_t bytes) { return bytes + bytes / 50 + 2000000; }
 
@@ -103,7 +116,11 @@ std::string MemoryPlan::measures() const {
 
 MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& options,
                        const MemoryOptions& memory) {
+  constexpr int64_t large_weights = 512 << 20;
   MemoryPlan none;
+  // The VAE decodes when the UNet is done: their weights need not be in memory together. Below some size it
+  // is not worth reading them again for the next picture.
+  none.let_go = bytes_of_weights(model) > large_weights;
   if (memory.vae_tile) {
     none.savings.vae_tile =
         *memory.vae_tile != 0 ? *memory.vae_tile : model.sample_size * model.vae.config.scale();
@@ -138,7 +155,7 @@ MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& opti
   omissions.emplace_back([](MemoryPlan& p) { p.savings.unet_in_turn = false; });
   omissions.emplace_back([](MemoryPlan& p) { p.savings.vae_in_turn = false; });
   omissions.emplace_back([](MemoryPlan& p) { p.frugal = false; });
-  omissions.emplace_back([](MemoryPlan& p) { p.let_go = false; });
+  omissions.emplace_back([&](MemoryPlan& p) { p.let_go = none.let_go; });
   for (const auto& leave_out : omissions) {
     MemoryPlan fewer = plan;
     leave_out(fewer);
