@@ -10,6 +10,7 @@
 #include "tensor/convolution.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
+#include "tensor/fast/simd.h"
 #include "tensor/fast/weights.h"
 #include "tensor/fast/winograd.h"
 
@@ -42,14 +43,40 @@ std::vector<Run> runs_of(const Window& w, int64_t pixel, int64_t pixels) {
   return runs;
 }
 
+// Small images have short runs, for which a call of memcpy or memset takes longer than the copying. (The
+// empty asm keeps the compiler from making one of these loops.)
+void copy_run(const float* from, int64_t count, float* to) {
+  using S = Simd<4>;
+  if (count > 64) {
+    std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
+    return;
+  }
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    S::Vec four;
+    S::load(four, from + i);
+    S::store(four, to + i);
+    asm("" : "+r"(i));
+  }
+  for (; i < count; ++i) {
+    to[i] = from[i];
+    asm("" : "+r"(i));
+  }
+}
+void zero_run(float* to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    to[i] = 0;
+    asm("" : "+r"(i));
+  }
+}
+
 // to[i] = row[x + i * stride], 0 outside [0, width).
 void gather(const float* row, int64_t width, int64_t x, int64_t stride, int64_t count, float* to) {
   if (stride == 1) {
     const int64_t begin = std::clamp<int64_t>(-x, 0, count), end = std::clamp(width - x, begin, count);
-    std::fill_n(to, begin, 0.0F);
-    if (begin < end)
-      std::memcpy(to + begin, row + x + begin, static_cast<size_t>(end - begin) * sizeof(float));
-    std::fill(to + end, to + count, 0.0F);
+    zero_run(to, begin);
+    if (begin < end) copy_run(row + x + begin, end - begin, to + begin);
+    zero_run(to + end, count - end);
     return;
   }
   const int64_t begin = std::clamp<int64_t>(x < 0 ? (-x + stride - 1) / stride : 0, 0, count);
