@@ -3,6 +3,9 @@
 // matrix (im2col) is never made; its panels are gathered from the image when the product needs them, while
 // they are in the cache. One channel and tap gives a run of neighbouring pixels, so gathering is mostly
 // copying. 1 x 1 kernels see the image itself.
+//
+// The last convolution of a network has three or four channels of results: too few to be worth a matrix.
+// There every tap of every channel is added, line by line, to the sums of a line of pixels.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -10,9 +13,12 @@
 #include "tensor/convolution.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
+#include "tensor/fast/parallel.h"
 #include "tensor/fast/simd.h"
 #include "tensor/fast/weights.h"
 #include "tensor/fast/winograd.h"
+#include "tensor/precision.h"
+#include "tensor/rehearsal.h"
 
 namespace cutaway::fast {
 namespace {
@@ -106,6 +112,87 @@ void read_pixels(const float* image, const Window& w, int64_t pixel, int64_t pix
   }
 }
 
+// ---- Few channels of results
+
+constexpr int64_t few_outputs = 4, pixels_at_once = 64;
+
+// sums[o][x] += sum over taps of w[o][ky][kx] lines[ky][x + kx dilation], for one channel of the image.
+struct FewOutputs {
+  const float* lines;  // kh of them, `line` floats apart, with their padding
+  int64_t line, kh, kw, dilation;
+  const float* weights;  // of output 0, those of the next `weight_stride` further
+  int64_t weight_stride, out;
+  float* sums;
+  int64_t pixels;  // in a row of sums; a multiple of pixels_at_once
+};
+template <int width>
+CUTAWAY_INLINE void add_channel_body(const FewOutputs& f) {
+  using S = Simd<width>;
+  for (int64_t o = 0; o < f.out; ++o) {
+    float* const sums = f.sums + o * f.pixels;
+    for (int64_t x = 0; x < f.pixels; x += 4 * width) {
+      const float* tap = f.weights + o * f.weight_stride;
+      typename S::Vec sum[4], pixels;
+      CUTAWAY_UNROLL for (int v = 0; v < 4; ++v) S::load(sum[v], sums + x + v * width);
+      for (int64_t ky = 0; ky < f.kh; ++ky) {
+        const float* from = f.lines + ky * f.line + x;
+        for (int64_t kx = 0; kx < f.kw; ++kx, from += f.dilation, ++tap) {
+          CUTAWAY_UNROLL for (int v = 0; v < 4; ++v) {
+            S::load(pixels, from + v * width);
+            sum[v] += *tap * pixels;
+          }
+        }
+      }
+      CUTAWAY_UNROLL for (int v = 0; v < 4; ++v) S::store(sum[v], sums + x + v * width);
+    }
+  }
+}
+CUTAWAY_LADDER(add_channel, (const FewOutputs& f), (f))
+
+// The result's row `oy`: y[o * plane + x].
+void row_of_few(const float* image, int64_t in, const Window& w, int64_t oy, const float* weights,
+                int64_t out, const float* bias, float* y, int64_t plane) {
+  const int64_t pixels = (w.out_width + pixels_at_once - 1) / pixels_at_once * pixels_at_once;
+  const int64_t line = pixels + (w.kw - 1) * w.dilation;
+  std::vector<float> lines(static_cast<size_t>(w.kh * line)), sums(static_cast<size_t>(out * pixels));
+  for (int64_t c = 0; c < in; ++c) {
+    for (int64_t ky = 0; ky < w.kh; ++ky) {
+      float* const to = lines.data() + ky * line;
+      const int64_t from = oy - w.top + ky * w.dilation;
+      if (from < 0 || from >= w.height)
+        std::fill_n(to, line, 0.0F);
+      else
+        gather(image + (c * w.height + from) * w.width, w.width, -w.left, 1, line, to);
+    }
+    add_channel({lines.data(), line, w.kh, w.kw, w.dilation, weights + c * w.kh * w.kw, in * w.kh * w.kw, out,
+                 sums.data(), pixels});
+  }
+  for (int64_t o = 0; o < out; ++o) {
+    const float b = bias != nullptr ? bias[o] : 0;
+    for (int64_t x = 0; x < w.out_width; ++x)
+      y[o * plane + x] = sums[static_cast<size_t>(o * pixels + x)] + b;
+  }
+}
+
+Tensor conv2d_of_few(const Tensor& x, const Weight& weight, const float* bias, const Window& w,
+                     int64_t out_height) {
+  const int64_t images = x.shape()[0], in = x.shape()[1], out = weight.shape[0];
+  const int64_t plane = out_height * w.out_width;
+  Tensor result({images, out, out_height, w.out_width});
+  if (rehearsing()) return result;
+  std::vector<float> weights(static_cast<size_t>(weight.shape.count()));
+  read_weight(weight, 0, weight.shape.count(), weights.data());
+  float* const y = result.mutable_data();
+  in_pieces(images * out_height, result.count() * in * w.kh * w.kw / 16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t n = row / out_height, oy = row % out_height;
+      row_of_few(x.data() + n * in * w.height * w.width, in, w, oy, weights.data(), out, bias,
+                 y + n * out * plane + oy * w.out_width, plane);
+    }
+  });
+  return result;
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
@@ -125,11 +212,16 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
   const int64_t pixels = out_height * out_width;
 
   Window window{height, width, kh, kw, options.stride, options.dilation, p.top, p.left, out_width};
+  const std::vector<float> b = read_bias(bias);
+  const bool in_bf16 = current_precision() == Precision::bf16;
+  if (out <= few_outputs && options.groups == 1 && options.stride == 1 && out_width >= pixels_at_once / 2 &&
+      !in_bf16) {
+    return conv2d_of_few(x, weight, bias ? b.data() : nullptr, window, out_height);
+  }
   const bool sees_the_image_itself =
       taps == in_per_group && options.stride == 1 && pixels == height * width && p.top == 0 && p.left == 0;
   if (sees_the_image_itself) window = {1, height * width, 1, 1, 1, 1, 0, 0, height * width};  // one long row
 
-  const std::vector<float> b = read_bias(bias);
   Tensor result({images, out, out_height, out_width});
   for (int64_t group = 0; group < options.groups; ++group) {
     const int64_t first_out = group * out_per_group;
