@@ -157,8 +157,7 @@ struct HeadRows {
     in_pieces(heads * keys, heads * keys * d, [&](int64_t begin, int64_t end) {
       std::vector<float> row(static_cast<size_t>(round_up(d, 16) + 16));
       for (int64_t i = begin; i < end; ++i) {
-        std::copy_n(k + i * d, d, row.data());
-        rows_to_pairs(row.data(), 0, 1, d);
+        rows_to_pairs(k + i * d, 0, 1, d, row.data(), 0);
         std::copy_n(row.data(), pairs_stride(), key_pairs.get() + i * pairs_stride());
       }
     });
@@ -178,7 +177,8 @@ struct HeadRows {
     });
     if (together == 1) return;
     in_pieces(heads * d_rows, v_heads.count(), [&](int64_t begin, int64_t end) {
-      rows_to_pairs(v.get() + begin * v_stride, v_stride, end - begin, keys);
+      float* const rows = v.get() + begin * v_stride;
+      rows_to_pairs(rows, v_stride, end - begin, keys, rows, v_stride);
     });
   }
 };

@@ -58,9 +58,9 @@ CUTAWAY_INLINE void panel_to_pairs_body(const float* panel, int64_t count, int64
   }
 }
 
-// Neighbours in a row: lanes 0 and 1 become lane 0. In place, since a pair never lies behind its floats.
+// Neighbours in a row: lanes 0 and 1 become lane 0. Also in place, since a pair never lies behind its floats.
 template <int width>
-CUTAWAY_INLINE void row_to_pairs_body(float* row, int64_t count) {
+CUTAWAY_INLINE void row_to_pairs_body(const float* row, int64_t count, float* pairs) {
   using S = Simd<width>;
   typename S::Vec v;
   typename S::Bits half;
@@ -71,12 +71,12 @@ CUTAWAY_INLINE void row_to_pairs_body(float* row, int64_t count) {
     else
       S::load_some(v, row + i, count - i, 0);
     upper_half<width>(v, half);
-    *reinterpret_cast<typename S::HalfAnywhere*>(row + i / 2) =
+    *reinterpret_cast<typename S::HalfAnywhere*>(pairs + i / 2) =
         __builtin_convertvector(half, typename S::Half);
   }
 }
 
-CUTAWAY_LADDER(row_to_pairs, (float* row, int64_t count), (row, count))
+CUTAWAY_LADDER(row_to_pairs, (const float* row, int64_t count, float* pairs), (row, count, pairs))
 
 }  // namespace
 
@@ -84,8 +84,9 @@ CUTAWAY_LADDER(round_to_bf16, (float* values, int64_t count), (values, count))
 CUTAWAY_LADDER(panel_to_pairs, (const float* panel, int64_t count, int64_t columns, float* pairs),
                (panel, count, columns, pairs))
 
-void rows_to_pairs(float* rows, int64_t stride, int64_t count_of_rows, int64_t count) {
-  for (int64_t r = 0; r < count_of_rows; ++r) row_to_pairs(rows + r * stride, count);
+void rows_to_pairs(const float* from, int64_t from_stride, int64_t rows, int64_t count, float* pairs,
+                   int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r) row_to_pairs(from + r * from_stride, count, pairs + r * stride);
 }
 
 // ---- The kernel

@@ -14,8 +14,10 @@ namespace cutaway::fast {
 /// c = a b in pairs; sums in float32. For processors that have_bf16_product().
 void gemm_tile_bf16(const Tile& tile);
 
-/// rows[r][i] -> pairs in place, for r < rows, i < count; an odd last term gets a 0 beside it.
-void rows_to_pairs(float* rows, int64_t stride, int64_t count_of_rows, int64_t count);
+/// from[r][i] -> pairs[r][i / 2], for r < rows, i < count; an odd last term gets a 0 beside it. Both may be
+/// the same memory.
+void rows_to_pairs(const float* from, int64_t from_stride, int64_t rows, int64_t count, float* pairs,
+                   int64_t stride);
 /// panel[i][j], i < count, j < width -> pairs[i / 2][j].
 void panel_to_pairs(const float* panel, int64_t count, int64_t width, float* pairs);
 

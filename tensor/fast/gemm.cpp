@@ -123,7 +123,8 @@ double cost_of(const Product& p, const Blocks& b, int64_t groups, int64_t thread
 void cut_tasks(const Product& p, Blocks& b, int64_t threads) {
   constexpr int64_t l2_floats = 1 << 17;                                                    // 512 KiB
   const int64_t most_packed = std::clamp<int64_t>((16 << 20) / threads, 1 << 17, 2 << 20);  // up to 8 MiB
-  const int64_t most_panels = std::clamp<int64_t>(l2_floats / (b.k_block * b.panel), 1, b.panels_per_item);
+  const int64_t most_panels =
+      std::clamp<int64_t>(b.together * l2_floats / (b.k_block * b.panel), 1, b.panels_per_item);
   const int64_t row_tiles = divide_up(p.m, b.kernel.rows);
   Blocks best = b;
   double best_cost = 0;
@@ -295,13 +296,15 @@ class Multiplication {
     if (p_.a != nullptr && !blocks_.rounded && rows % blocks_.kernel.rows == 0)
       return {p_.a + row * p_.a_stride + k, p_.a_stride};
     const int64_t whole = divide_up(rows, blocks_.kernel.rows) * blocks_.kernel.rows;
-    p_.read_rows(row, rows, k, terms, a, blocks_.stride);
-    for (int64_t r = rows; r < whole; ++r) std::fill_n(a + r * blocks_.stride, terms, 0.0F);
+    const bool there = p_.a != nullptr && blocks_.together == 2;  // no copy between A and its pairs
+    if (!there) p_.read_rows(row, rows, k, terms, a, blocks_.stride);
     if (blocks_.together == 2) {
-      rows_to_pairs(a, blocks_.stride, whole, terms);
+      rows_to_pairs(there ? p_.a + row * p_.a_stride + k : a, there ? p_.a_stride : blocks_.stride, rows,
+                    terms, a, blocks_.stride);
     } else if (blocks_.rounded) {
       for (int64_t r = 0; r < rows; ++r) round_to_bf16(a + r * blocks_.stride, terms);
     }
+    for (int64_t r = rows; r < whole; ++r) std::fill_n(a + r * blocks_.stride, terms, 0.0F);
     return {a, blocks_.stride};
   }
 

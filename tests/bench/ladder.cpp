@@ -2,6 +2,7 @@
 // Doc: docs/tricks.md
 //
 //   ladder [THREADS]     CUTAWAY_ISA chooses the instruction set
+//   ladder cores         how fast a core gets at memory that another one has in its cache
 //
 // A is 320 x 2880, B is 2880 x 4096: the products of a 3 x 3 convolution from 320 to 320 channels on 64 x 64
 // pixels.
@@ -14,12 +15,14 @@
 #include <cstdlib>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tensor/backend.h"
 #include "tensor/error.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/peak.h"
+#include "tensor/fast/simd.h"
 #include "tensor/memory.h"
 
 using namespace cutaway;
@@ -160,10 +163,72 @@ void climb(int threads) {
   rung(("the same on " + std::to_string(threads) + " threads").c_str(), blocked);
 }
 
+// ---- What two cores do to each other: bytes a second of one of them, over and over the same numbers
+
+constexpr int64_t shared_floats = 1 << 20;  // 4 MiB
+
+void write_all(float* numbers, bool past_the_caches) {
+  using S = fast::Simd<4>;
+  const S::Vec v = S::Vec{} + 1.0F;
+  for (int64_t i = 0; i < shared_floats; i += 4)
+    past_the_caches ? S::stream(v, numbers + i) : S::store(v, numbers + i);
+  fast::finish_streams();
+}
+void read_all(const float* numbers) {
+  using S = fast::Simd<4>;
+  S::Vec sums[8] = {}, v;
+  for (int64_t i = 0; i < shared_floats; i += 32) {
+    for (int j = 0; j < 8; ++j) {
+      S::load(v, numbers + i + 4 * j);
+      sums[j] += v;
+    }
+  }
+  for (int j = 1; j < 8; ++j) sums[0] += sums[j];
+  asm volatile("" : : "m"(sums[0]));
+}
+
+// `before` runs on the second core, then `work` on the first, which is timed.
+void time_after(const char* name, const std::function<void(float*)>& before,
+                const std::function<void(float*)>& work) {
+  const std::shared_ptr<float> numbers = allocate_floats(shared_floats);
+  double shortest = HUGE_VAL;
+  write_all(numbers.get(), false);
+#pragma omp parallel num_threads(2)
+  for (int i = 0; i < 20; ++i) {
+    if (omp_get_thread_num() == 1) before(numbers.get());
+#pragma omp barrier
+    if (omp_get_thread_num() == 0) {
+      const auto begin = std::chrono::steady_clock::now();
+      work(numbers.get());
+      shortest =
+          std::min(shortest, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
+#pragma omp barrier
+  }
+  std::printf("%-60s %6.1f GB/s\n", name, 4e-9 * static_cast<double>(shared_floats) / shortest);
+}
+
+void two_cores() {
+  const auto nothing = [](float*) {};
+  const auto read = [](float* x) { read_all(x); };
+  const auto write = [](float* x) { write_all(x, false); };
+  std::printf("4 MiB, one core at work, another before it\n");
+  time_after("reads what it wrote itself", nothing, read);
+  time_after("reads what the other has just written", write, read);
+  time_after("writes where it wrote itself", nothing, write);
+  time_after("writes where the other has just read", read, write);
+  time_after("writes where the other has just read, past the caches", read,
+             [](float* x) { write_all(x, true); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
   if (const char* const isa = std::getenv("CUTAWAY_ISA"); isa != nullptr) choose_isa(isa);
+  if (argc > 1 && std::string_view(argv[1]) == "cores") {
+    two_cores();
+    return 0;
+  }
   climb(argc > 1 ? std::atoi(argv[1]) : current_threads());
   return 0;
 } catch (const Error& error) {
