@@ -46,25 +46,37 @@ class ThreadNeighbours : public Neighbours {
   int count() const override { return count_; }
 
   Borders swap(const Tensor& first, const Tensor& last) override {
-    ++meetings;
+    sent.borders.add(place_ > 0 ? bytes_of(first) : 0);
+    sent.borders.bytes += place_ + 1 < count_ ? bytes_of(last) : 0;
     const auto all = table_.meet(place_, std::pair(first, last));
     const auto at = static_cast<size_t>(place_);
     return {place_ > 0 ? all[at - 1].second : Tensor(), place_ + 1 < count_ ? all[at + 1].first : Tensor()};
   }
   std::vector<Tensor> gather(const Tensor& mine, const std::vector<Shape>&) override {
-    ++meetings;
+    sent.tensors.add((count_ - 1) * bytes_of(mine));
     return table_.meet(place_, mine);
   }
   std::vector<double> gather(const std::vector<double>& mine) override {
-    ++meetings;
+    sent.numbers.add((count_ - 1) * static_cast<int64_t>(mine.size() * sizeof(double)));
     std::vector<double> all;
     for (const auto& one : table_.meet(place_, mine)) all.insert(all.end(), one.begin(), one.end());
     return all;
   }
 
-  int meetings = 0;
+  // By this one to all others.
+  struct Sent {
+    struct Kind {
+      int calls = 0;
+      int64_t bytes = 0;
+      void add(int64_t more) { ++calls, bytes += more; }
+    };
+    Kind borders, tensors, numbers;
+  };
+  Sent sent;
 
  private:
+  static int64_t bytes_of(const Tensor& x) { return x.count() * static_cast<int64_t>(sizeof(float)); }
+
   Table& table_;
   int place_, count_;
 };

@@ -89,16 +89,17 @@ TEST_CASE("conv2d on bands takes rows across the border") {
   check_bands(picture, layouts, within::products(25 * 4), conv(5, {.padding = Padding::all(2)}));
   check_bands(picture, {{1, 1, 10}, {11, 1}}, tolerance, plain);
 
-  // Only as much as is needed is sent, and all agree on whether anything is.
-  const auto meetings = [&](const auto& work) {
-    return in_threads(2, [&](ThreadNeighbours& neighbours) {
-      const Bands bands(neighbours, {6, 6}, prompt_tokens);
+  // Only as many rows as are needed are sent, of [2, 4, 1, 7] numbers each.
+  const auto rows_sent = [&](const auto& work) {
+    return in_threads(3, [&](ThreadNeighbours& neighbours) {
+      const Bands bands(neighbours, {4, 4, 4}, prompt_tokens);
       work(bands.cut(picture));
-      return neighbours.meetings;
+      return neighbours.sent.borders.bytes / (2 * 4 * 7 * 4);
     });
   };
-  CHECK(meetings(plain) == std::vector<int>{1, 1});
-  CHECK(meetings(conv(1, {})) == std::vector<int>{0, 0});
+  CHECK(rows_sent(plain) == std::vector<int64_t>{1, 2, 1});
+  CHECK(rows_sent(conv(3, {.stride = 2, .padding = Padding::all(1)})) == std::vector<int64_t>{1, 1, 0});
+  CHECK(rows_sent(conv(1, {})) == std::vector<int64_t>{0, 0, 0});
 }
 
 TEST_CASE("conv2d by tiles on bands") {  // large enough for Winograd's tiles, which begin elsewhere
