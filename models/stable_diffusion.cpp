@@ -83,13 +83,33 @@ std::string tokenizer_for(const std::string& file, bool folder, const LoadOption
 // ---- Generating
 // --------------------------------------------------------------------------------------------------
 
+// Self-attention on a band is known by having as many keys as queries (tensor/bands.h), so at no level may a
+// band have as many pixels as the prompt has tokens. Where one has, the prompt is said twice: attention is an
+// average, and that of all tokens twice is the same.
+Tensor told_from_pixels(const Tensor& prompt, const std::vector<int64_t>& rows, int64_t width,
+                        int64_t lowest_scale) {
+  const auto is_a_band = [&](int64_t tokens) {
+    for (int64_t scale = 1; scale <= lowest_scale; scale *= 2) {
+      for (const int64_t band : rows) {
+        if (band / scale * ((width + scale - 1) / scale) == tokens) return true;
+      }
+    }
+    return false;
+  };
+  Tensor context = prompt;
+  while (is_a_band(context.shape()[1])) context = concat({context, prompt}, 1);
+  return context;
+}
+
 // Each neighbour predicts a band of rows of x, and all get the whole prediction.
 Tensor predicted_by_bands(const UNet& unet, const Tensor& x, float t, const Tensor& prompt,
                           const GenerateOptions& options) {
   Neighbours& neighbours = *options.neighbours;
-  const Bands bands(neighbours, even_bands(x.shape()[2], unet.config.scale(), neighbours.count()),
-                    prompt.shape()[1]);
-  return bands.whole(predicted(unet, bands.cut(x), t, prompt, options.savings));
+  const int64_t scale = unet.config.scale();
+  const std::vector<int64_t> rows = even_bands(x.shape()[2], scale, neighbours.count());
+  const Tensor context = told_from_pixels(prompt, rows, x.shape()[3], scale);
+  const Bands bands(neighbours, rows, context.shape()[1]);
+  return bands.whole(predicted(unet, bands.cut(x), t, context, options.savings));
 }
 
 // Whatever way a run ends, no step goes on after it.

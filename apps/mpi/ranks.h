@@ -27,7 +27,6 @@ Split join(const std::string& shard, const std::string& split);
 
 /// Is there no other rank?
 bool alone();
-int count();
 /// Rank 0, and whoever is alone. What the others print is not seen.
 bool speaks();
 

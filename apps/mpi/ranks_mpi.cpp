@@ -209,7 +209,6 @@ Split join(const std::string& shard, const std::string& split) {
 }
 
 bool alone() { return here().together == MPI_COMM_NULL; }
-int count() { return here().count; }
 bool speaks() { return here().rank == 0; }
 
 std::string of_first(const std::string& text) { return alone() ? text : texts_of_all(text).front(); }

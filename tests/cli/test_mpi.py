@@ -24,7 +24,7 @@ class Mpi(ProgramTest):
             command += ([":"] if i > 0 else []) + ["-n", str(ranks), PROGRAM, *map(str, arguments)]
         environment = dict(os.environ, XDG_CONFIG_HOME=str(self.folder / "settings"), OMP_NUM_THREADS="1",
                            OMPI_MCA_btl_vader_single_copy_mechanism="none")  # which containers forbid
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120, env=environment)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=600, env=environment)
 
     def both_draw(self, *arguments, ranks=2):
         run = self.started((ranks, "generate", *arguments))
@@ -119,7 +119,7 @@ class Mpi(ProgramTest):
     def test_rows_of_batches_and_of_pictures_as_a_start(self):
         self.run_well("generate", *TALL, "--out", "start.png")
         for arguments, names in ((("--batch", 2, "--max-memory", "1GB"), ["-1.png", "-2.png"]),
-                                 (("--init-image", "start.png", "--strength", 0.7), [".png"]),
+                                 (("--init-image", "start.png", "--mask", "start.png", "--strength", 0.7), [".png"]),
                                  (("--seeds", "6..7", "--edit", "unet.mid_block=zero"), ["-1.png", "-2.png"])):
             how = (*(TALL[:-2] if "--seeds" in arguments else TALL), *arguments)
             self.run_well("generate", *how, "--out", "one.png")
@@ -139,7 +139,6 @@ class Mpi(ProgramTest):
     def test_refusals_of_rows(self):
         self.refused((5, "generate", *TALL, *ROWS), says=["128 pixels high", "at most 4 bands", "5 programs"])
         self.refused((2, "generate", *TALL[:-4], "--height", 144, "--seed", 5, *ROWS), says=["144", "128 or 160"])
-        self.refused((2, "generate", *SMALL[:-4], "--width", 192, "--height", 256, "--seed", 5, *ROWS), says=["24 queries", "24 tokens"])
         self.refused((1, "generate", *TALL, *ROWS), (1, "generate", *TALL), says=["--split rows", "--split guidance"])
         self.refused((3, "generate", *TALL, "--split", "guidance"), says=["3 ranks", "--split rows"])
         alone = subprocess.run([PROGRAM, "generate", *map(str, TALL), *ROWS], cwd=self.folder, capture_output=True, text=True)
