@@ -1,8 +1,6 @@
 // One picture by several programs, each with a band of its rows: here threads.
 #include <doctest/doctest.h>
 
-#include <tuple>
-
 #include "models/stable_diffusion.h"
 #include "nn/load.h"
 #include "tensor/error.h"
@@ -19,7 +17,7 @@ GenerateOptions tall_picture() {
   GenerateOptions options;
   options.prompt = "a cat";
   options.negative_prompt = "a dog";
-  options.steps = 3;
+  options.steps = 2;
   options.seed = 5;
   options.batch = 2;
   options.width = 32;
@@ -53,20 +51,18 @@ class NeverRead : public WeightSource {
 
 TEST_CASE("bands of rows make the picture of one program, but for rounding") {
   const StableDiffusion model = StableDiffusion::load(CUTAWAY_SOURCE_DIR "/weights/demo");
-  for (const bool in_turn : {false, true}) {
-    GenerateOptions options = tall_picture();
-    options.savings.unet_in_turn = in_turn;
-    const GenerateResult one = model.generate(options);
-    for (const int count :
-         {1, 2, 3, 5}) {  // 2 and 3 get unequal bands, 5 have one row each at the lowest level
-      const std::vector<GenerateResult> all = drawn_by(count, model, options);
-      CAPTURE(count);
-      CHECK_CLOSE(all.front().latent, one.latent, 1e-4);
-      CHECK_CLOSE(all.front().picture, one.picture, 1e-4);
-      for (size_t i = 1; i < all.size(); ++i) {
-        CHECK_CLOSE(all[i].latent, all.front().latent, 0);  // all go on with the same numbers
-        CHECK(all[i].picture.empty());                      // decoded by the first alone
-      }
+  GenerateOptions options = tall_picture();
+  const GenerateResult one = model.generate(options);
+  // 2 and 3 get unequal bands, 5 have one row each at the lowest level.
+  for (const int count : {1, 2, 3, 5}) {
+    options.savings.unet_in_turn = count == 3;
+    const std::vector<GenerateResult> all = drawn_by(count, model, options);
+    CAPTURE(count);
+    CHECK_CLOSE(all.front().latent, one.latent, 1e-4);
+    CHECK_CLOSE(all.front().picture, one.picture, 1e-4);
+    for (size_t i = 1; i < all.size(); ++i) {
+      CHECK_CLOSE(all[i].latent, all.front().latent, 0);  // all go on with the same numbers
+      CHECK(all[i].picture.empty());                      // decoded by the first alone
     }
   }
 }
@@ -84,15 +80,13 @@ TEST_CASE("bands with as many pixels as the prompt has tokens") {
   GenerateOptions options = tall_picture();
   options.steps = 1;
   options.batch = 1;
-  // At the lowest level 4 rows of 6, and 3 of 8: 24 pixels and 24 tokens. Then 2 rows of 24 on one band and
-  // one row on the other, so that the prompt has to be said three times.
-  for (const auto& [width, height, count] : {std::tuple{192, 256, 2}, {256, 256, 3}, {768, 96, 2}}) {
-    options.width = width;
-    options.height = height;
-    const GenerateResult one = model.generate(options);
-    const std::vector<GenerateResult> all = drawn_by(count, model, options);
-    CHECK_CLOSE(all.front().latent, one.latent, 1e-4);
-  }
+  // At the lowest level one band has 2 rows of 24, the other one row, and the prompt has 24 tokens: said
+  // twice, it would have as many as the first.
+  options.width = 768;
+  options.height = 96;
+  const GenerateResult one = model.generate(options);
+  const std::vector<GenerateResult> two = drawn_by(2, model, options);
+  CHECK_CLOSE(two.front().latent, one.latent, 1e-4);
 }
 
 TEST_CASE("what the bands of Stable Diffusion 1.5 send in a step of 512 x 512") {
