@@ -8,7 +8,7 @@
 #include "apps/inside/inside_options.h"
 #include "apps/memory_plan.h"
 #include "apps/mpi/ranks.h"
-#include "apps/mpi/shared_guidance.h"
+#include "apps/mpi/split.h"
 #include "apps/picture_options.h"
 #include "apps/workflow/fingerprint.h"
 #include "apps/workflow/images.h"
@@ -40,6 +40,7 @@ struct GenerateArguments {
   std::string from;            // a picture to draw again
   int64_t place_in_batch = 0;  // which picture of the batch is that one, from 1; 0: all are wanted
   workflow::JobOptions jobs;
+  std::string split;  // "guidance" or "rows"; "" where it was not given
   workflow::ImageOptions images;
   workflow::PreviewOptions preview;
   MemoryOptions memory;
@@ -79,6 +80,7 @@ workflow::Known known_of(const GenerateOptions& options, const workflow::GivenIm
                         {"convolution", to_string(current_convolution())},
                         {"dtype", to_string(current_precision())},
                         {"instruction set", to_string(current_isa())},
+                        {"bands of rows", mpi::bands_text(options)},
                         {"Software", std::string("cutaway ") + CUTAWAY_VERSION}};
   if (options.image && !options.strength)
     known["strength"] = options.mask ? "1" : shown(static_cast<float>(default_strength));
@@ -272,7 +274,7 @@ void must_not_replace(const std::string& from, const std::string& out) {
                 ", which it is drawn from: name another by --out");
 }
 
-// What two ranks must have in common to draw the same pictures: all that these will say of themselves.
+// What ranks must have in common to draw the same pictures: all that these will say of themselves.
 std::string all_lines(const GenerateArguments& arguments, uint64_t first_seed, const CLI::App& command,
                       workflow::Known known) {
   known["seed"] = std::to_string(first_seed);
@@ -301,7 +303,7 @@ bool is_done(const GenerateArguments& arguments, const workflow::Job& job, const
 }
 
 void generate(GenerateArguments& arguments, CLI::App& command) {
-  mpi::join(arguments.jobs.shard);
+  const mpi::Split split = mpi::join(arguments.jobs.shard, arguments.split);
   if (!arguments.jobs.prompts_file.empty())
     workflow::add_prompts_of_file(arguments.jobs.prompts_file, command);
   std::optional<workflow::EarlierRun> earlier;
@@ -314,7 +316,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   apply(arguments.run);
   const auto begin = Clock::now();
   GenerateOptions options = to_generate_options(arguments.picture);
-  mpi::share_guidance(options);
+  mpi::share(options, split);
   const uint64_t first_seed = options.seed;
   const std::vector<workflow::Job> jobs = own_jobs(arguments, first_seed);
   if (mpi::speaks()) check_outputs(arguments, jobs);
@@ -329,6 +331,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   options.prompt = arguments.prompts.front();
   const MemoryPlan plan = memory_plan(model, options, arguments.memory);
   options.savings = plan.savings;
+  mpi::must_agree_on(plan.savings, split);
   const int64_t tile = plan.savings.vae_tile;
   known["vae tiling"] = tile > 0 ? std::to_string(tile) : "";  // "" leaves no text
   if (!arguments.quiet) announce(plan);
@@ -376,6 +379,7 @@ void add_generate_command(CLI::App& program, int&) {
       ->type_name("FILE.png");
   add_picture_options(command, arguments->picture);
   workflow::add_job_options(command, arguments->jobs);
+  mpi::add_split_option(command, arguments->split);
   workflow::add_image_options(command, arguments->images);
   workflow::add_preview_options(command, arguments->preview);
   command

@@ -83,6 +83,35 @@ std::string tokenizer_for(const std::string& file, bool folder, const LoadOption
 // ---- Generating
 // --------------------------------------------------------------------------------------------------
 
+// Self-attention on a band is known by having as many keys as queries (tensor/bands.h), so at no level may a
+// band have as many pixels as the prompt has tokens. Where one has, the prompt is said twice: attention is an
+// average, and that of all tokens twice is the same.
+Tensor told_from_pixels(const Tensor& prompt, const std::vector<int64_t>& rows, int64_t width,
+                        int64_t lowest_scale) {
+  const auto is_a_band = [&](int64_t tokens) {
+    for (int64_t scale = 1; scale <= lowest_scale; scale *= 2) {
+      for (const int64_t band : rows) {
+        if (band / scale * ((width + scale - 1) / scale) == tokens) return true;
+      }
+    }
+    return false;
+  };
+  Tensor context = prompt;
+  while (is_a_band(context.shape()[1])) context = concat({context, prompt}, 1);
+  return context;
+}
+
+// Each neighbour predicts a band of rows of x, and all get the whole prediction.
+Tensor predicted_by_bands(const UNet& unet, const Tensor& x, float t, const Tensor& prompt,
+                          const GenerateOptions& options) {
+  Neighbours& neighbours = *options.neighbours;
+  const int64_t scale = unet.config.scale();
+  const std::vector<int64_t> rows = even_bands(x.shape()[2], scale, neighbours.count());
+  const Tensor context = told_from_pixels(prompt, rows, x.shape()[3], scale);
+  const Bands bands(neighbours, rows, context.shape()[1]);
+  return bands.whole(predicted(unet, bands.cut(x), t, context, options.savings));
+}
+
 // Whatever way a run ends, no step goes on after it.
 struct StepTold {
   ~StepTold() { trace::set_step(-1); }
@@ -98,6 +127,18 @@ void must_be_multiple(const char* name, int64_t pixels, int64_t by) {
   throw Error(std::string("the ") + name + " is " + std::to_string(pixels) +
               " pixels, but must be a multiple of " + std::to_string(by) + ": take " +
               (below > 0 ? std::to_string(below) + " or " : "") + std::to_string(below + by));
+}
+
+// Levels of the UNet halve the rows, and no row may belong to two bands.
+void must_divide_into_bands(const GenerateOptions& options, int64_t pixels_of_unit) {
+  const int64_t units = options.height / pixels_of_unit;
+  must_be_multiple("height of a picture in bands of rows", options.height, pixels_of_unit);
+  if (units < options.neighbours->count()) {
+    throw Error("a picture " + std::to_string(options.height) + " pixels high has at most " +
+                std::to_string(units) + " bands of at least " + std::to_string(pixels_of_unit) +
+                " rows, but there are " + std::to_string(options.neighbours->count()) +
+                " programs to draw it: start fewer, or take a larger height");
+  }
 }
 
 }  // namespace
@@ -144,6 +185,7 @@ GenerateOptions StableDiffusion::checked(GenerateOptions options) const {
     }
     must_be_multiple(name, pixels, scale);
   }
+  if (options.neighbours != nullptr) must_divide_into_bands(options, scale * unet.config.scale());
   if (options.batch < 1 || options.batch > 1024) {
     throw Error("the batch is " + std::to_string(options.batch) + ", but must be from 1 to 1024");
   }
@@ -182,9 +224,13 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
   const StepTold step_told;
   int calls = 0;  // every sampler here asks the model once a step
   RunStart run;
+  const auto predicted_here = [&](const Tensor& x, float t, const Tensor& context) {
+    if (options.neighbours != nullptr) return predicted_by_bands(unet, x, t, context, options);
+    return predicted(unet, x, t, context, options.savings);
+  };
   // The same by two programs, one prediction each.
   const auto guided_by_two = [&](const GuidancePartner& partner, const Tensor& x, float t) {
-    const Tensor mine = predicted(unet, x, t, partner.has_prompt ? prompt : negative, options.savings);
+    const Tensor mine = predicted_here(x, t, partner.has_prompt ? prompt : negative);
     const Tensor other = partner.exchange(mine);
     return partner.has_prompt ? guided(other, mine, options.guidance_scale)
                               : guided(mine, other, options.guidance_scale);
@@ -193,9 +239,9 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
     trace::set_step(calls++);
     check_mapped_files_in_place();  // a run takes long: better now than after the last step
     const Tensor x = run.unet_input(latent);
-    if (options.guidance_scale == 1) return predicted(unet, x, t, prompt, options.savings);
+    if (options.guidance_scale == 1) return predicted_here(x, t, prompt);
     if (options.partner) return guided_by_two(*options.partner, x, t);
-    const Tensor y = predicted(unet, concat({x, x}, 0), t, both, options.savings);
+    const Tensor y = predicted_here(concat({x, x}, 0), t, both);
     return guided(slice(y, 0, 0, batch), slice(y, 0, batch, 2 * batch), options.guidance_scale);
   };
 
@@ -213,7 +259,9 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
       [&](const Shape& shape) { return noise.step(shape); }, after_step);
 
   trace::set_step(-1);
-  if (options.partner && !options.partner->has_prompt) return result;  // the other makes the picture
+  const bool decodes = (!options.partner || options.partner->has_prompt) &&
+                       (options.neighbours == nullptr || options.neighbours->place() == 0);
+  if (!decodes) return result;  // another program makes the picture
   if (events.decode) events.decode();
   result.picture = decoded(vae, scale(result.latent, 1 / vae.config.scaling_factor), options.savings);
   return result;

@@ -16,6 +16,7 @@
 #include "models/vae.h"
 #include "samplers/sampler.h"
 #include "samplers/schedule.h"
+#include "tensor/bands.h"
 
 namespace cutaway {
 
@@ -41,8 +42,10 @@ struct GenerateOptions {
   Conventions conventions = conventions_of("diffusers");
   LevelSpacing spacing = LevelSpacing::by_sampler;
   int64_t clip_skip = 1;
-  Savings savings = {};                         // of memory, for a price
-  std::optional<GuidancePartner> partner = {};  // nobody: both predictions are made here
+  Savings savings = {};  // of memory, for a price
+  // Who else draws this picture; nobody where both are empty.   Doc: docs/larger-than-one-machine.md
+  std::optional<GuidancePartner> partner = {};  // makes the other of guidance's predictions
+  Neighbours* neighbours = nullptr;             // each predicts a band of rows; the first decodes the picture
   std::optional<Tensor> start;  // [batch, 4, height / 8, width / 8] noise to start from instead of the seed's
 
   // A picture to start from, and the part of it to repaint.   Doc: docs/workflows.md
@@ -62,7 +65,7 @@ struct GenerateEvents {
 
 struct GenerateResult {
   Tensor latent;   // [batch, 4, h, w], as the UNet sees it (times scaling_factor)
-  Tensor picture;  // [batch, 3, 8 h, 8 w], about -1 to 1, not clamped; empty where a partner decodes it
+  Tensor picture;  // [batch, 3, 8 h, 8 w], about -1 to 1, not clamped; empty where another program decodes it
 };
 
 /// Where the parts of a model are that its path does not tell.

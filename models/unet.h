@@ -24,6 +24,9 @@ struct UNetConfig {
   float norm_eps = 1e-5F;
   bool use_linear_projection = false;
   TimestepOptions time = {};
+
+  /// How many pixels of the latent become one at the lowest level, each way: 8 in SD 1.x.
+  int64_t scale() const { return int64_t{1} << (block_out_channels.size() - 1); }
 };
 
 /// "d1" to "d4": ResBlocks, each followed by a Transformer where the level attends, then half the size.

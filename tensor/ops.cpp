@@ -1,10 +1,12 @@
-// Checks shapes, then runs the chosen version. No computing here.
+// Checks shapes, then runs the chosen version. No computing here. On a band of a picture's rows it first takes
+// what the operation needs of the others (tensor/bands.h).
 #include "tensor/ops.h"
 
 #include <set>
 #include <type_traits>
 
 #include "tensor/backend.h"
+#include "tensor/bands.h"
 #include "tensor/calls.h"
 #include "tensor/eigen/ops.h"
 #include "tensor/error.h"
@@ -186,6 +188,11 @@ void check_attention(const char* name, const Tensor& q, const Tensor& k, const A
   }
 }
 
+Tensor probs_of(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
+  return run("attention_probs", ref::attention_probs, fast::attention_probs, eigen::attention_probs, q, k,
+             options);
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
@@ -223,12 +230,14 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
                          extent(x.shape()[3] + p.left + p.right, weight.shape[3]);
   count_products(x.shape()[0] * out * pixels, weight.shape.count() / out);
   const std::vector<Tensor> columns = rehearsed_columns(weight.shape.count() / out, pixels);
-  return run(name, ref::conv2d, fast::conv2d, eigen::conv2d, x, weight, bias, options);
+  const auto [rows, how] = bands::reached_by_kernel(name, x, weight.shape[2], options);
+  return run(name, ref::conv2d, fast::conv2d, eigen::conv2d, rows, weight, bias, how);
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
                         const ConvTranspose2dOptions& options) {
   const char* name = "conv_transpose2d";
+  bands::need_whole_rows(name);
   need_rank(name, "x", x, 4, "[N, C, H, W]");
   need_loaded(name, "weight", weight);
   if (weight.shape.rank() != 4) refuse(name, is("weight", weight.shape) + ", but must be [in, out, kh, kw]");
@@ -267,6 +276,7 @@ Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   const char* name = "matmul";
+  bands::need_whole_rows(name);
   need_values(name, "a", a);
   need_values(name, "b", b);
   const int rank = a.shape().rank();
@@ -287,16 +297,18 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   if (v.shape() != k.shape()) {
     refuse(name, is("k", k.shape()) + " and " + is("v", v.shape()) + ", but the two must be equal");
   }
-  if (trace::wants("probs")) trace::inner_value("probs", attention_probs(q, k, options));
-  count_products(2 * q.count(), k.shape()[2]);  // q k^T, and its softmax times v
-  const std::vector<Tensor> tables = rehearsed_tables(q, k);
-  return run(name, ref::attention, fast::attention, eigen::attention, q, k, v, options);
+  const Tensor keys = bands::reached_by_queries(name, q, k, options);
+  const Tensor values = bands::reached_by_queries(name, q, v, options);
+  if (trace::wants("probs")) trace::inner_value("probs", probs_of(q, keys, options));
+  count_products(2 * q.count(), keys.shape()[2]);  // q k^T, and its softmax times v
+  const std::vector<Tensor> tables = rehearsed_tables(q, keys);
+  return run(name, ref::attention, fast::attention, eigen::attention, q, keys, values, options);
 }
 
 Tensor attention_probs(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
   const char* name = "attention_probs";
   check_attention(name, q, k, options);
-  return run(name, ref::attention_probs, fast::attention_probs, eigen::attention_probs, q, k, options);
+  return probs_of(q, bands::reached_by_queries(name, q, k, options), options);
 }
 
 Tensor group_norm(const Tensor& x, const Weight& weight, const Weight& bias, int64_t groups, float eps) {
@@ -311,6 +323,12 @@ Tensor group_norm(const Tensor& x, const Weight& weight, const Weight& bias, int
   }
   need_shape(name, "weight", weight, {channels});
   need_shape(name, "bias", bias, {channels});
+  if (Bands::now() != nullptr) {  // the mean and variance of all bands
+    need_rank(name, "x", x, 4, "[N, C, H, W]");
+    const bands::Statistics all = bands::group_statistics(x, weight, bias, groups, eps);
+    const Tensor planes = x.reshaped({1, x.shape()[0] * channels, x.shape()[2], x.shape()[3]});
+    return batch_norm(planes, all.weight, all.bias, all.mean, all.variance, eps).reshaped(x.shape());
+  }
   return run(name, ref::group_norm, fast::group_norm, nullptr, x, weight, bias, groups, eps);
 }
 
@@ -337,7 +355,9 @@ Tensor batch_norm(const Tensor& x, const Weight& weight, const Weight& bias, con
 }
 
 Tensor softmax(const Tensor& x, int axis) {
-  return run("softmax", ref::softmax, fast::softmax, nullptr, x, axis_from_front("softmax", x, axis));
+  const int from_front = axis_from_front("softmax", x, axis);
+  bands::need_other_axis("softmax", x, from_front);
+  return run("softmax", ref::softmax, fast::softmax, nullptr, x, from_front);
 }
 
 Tensor silu(const Tensor& x) { return run_on_each("silu", ref::silu, fast::silu, x); }
@@ -403,11 +423,13 @@ Tensor upsample_nearest(const Tensor& x, int64_t height, int64_t width) {
   need_rank(name, "x", x, 4, "[N, C, H, W]");
   need_positive(name, "height", height);
   need_positive(name, "width", width);
+  if (height % x.shape()[2] != 0) bands::need_whole_rows(name);
   return run(name, ref::upsample_nearest, fast::upsample_nearest, nullptr, x, height, width);
 }
 
 Tensor upsample_bilinear(const Tensor& x, int64_t height, int64_t width, bool align_corners) {
   const char* name = "upsample_bilinear";
+  bands::need_whole_rows(name);
   need_rank(name, "x", x, 4, "[N, C, H, W]");
   need_positive(name, "height", height);
   need_positive(name, "width", width);
@@ -422,6 +444,7 @@ void check_pool(const char* name, const Tensor& x, int64_t size) {
     refuse(name, is("x", x.shape()) + ", smaller than the window of " + std::to_string(size) + " x " +
                      std::to_string(size));
   }
+  bands::need_groups_of_rows(name, x, size);
 }
 }  // namespace
 
@@ -451,6 +474,7 @@ Tensor pad(const Tensor& x, const Padding& padding) {
   if (padding.left < 0 || padding.right < 0 || padding.top < 0 || padding.bottom < 0) {
     refuse("pad", "the padding is negative; use slice to cut");
   }
+  if (padding.top > 0 || padding.bottom > 0) bands::need_whole_rows("pad");
   return run("pad", ref::pad, fast::pad, nullptr, x, padding);
 }
 
@@ -458,6 +482,7 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
   const char* name = "concat";
   if (parts.empty()) refuse(name, "there is nothing to join");
   const int from_front = axis_from_front(name, parts.front(), axis);
+  bands::need_other_axis(name, parts.front(), from_front);
   for (const Tensor& part : parts) {
     need_values(name, "a part", part);
     if (part.shape().rank() != parts.front().shape().rank() ||
@@ -476,6 +501,7 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
     refuse(name, is("x", x.shape()) + ", of which positions " + std::to_string(begin) + " to " +
                      std::to_string(end) + " of axis " + std::to_string(from_front) + " cannot be taken");
   }
+  bands::need_other_axis(name, x, from_front);
   return run(name, ref::slice, fast::slice, nullptr, x, from_front, begin, end);
 }
 

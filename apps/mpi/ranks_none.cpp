@@ -1,4 +1,4 @@
-// A build without MPI: always alone.
+// A program without MPI: always alone.
 #include <cstdlib>
 
 #include "apps/mpi/ranks.h"
@@ -6,15 +6,21 @@
 
 namespace cutaway::mpi {
 
-void join(const std::string& shard) {
-  if (!shard.empty()) return;  // mpirun may well start the shards
+Split join(const std::string& shard, const std::string& split) {
+  if (!split.empty())
+    throw Error(
+        "--split shares a picture out to several programs, which only cutaway_mpi can do: build it with MPI "
+        "installed, and start it by mpirun");
+  if (!shard.empty()) return Split::guidance;  // mpirun may well start the shards
   for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
-    const char* count = std::getenv(variable);
-    if (count == nullptr || std::atoi(count) < 2) continue;
-    throw Error(std::string("mpirun started this program ") + count +
-                " times, and each would draw every picture, for it is built without MPI: build it with "
-                "-DCUTAWAY_WITH_MPI=ON, or deal the pictures out by --shard");
+    const char* ranks = std::getenv(variable);
+    if (ranks == nullptr || std::atoi(ranks) < 2) continue;
+    throw Error(
+        std::string("mpirun started this program ") + ranks +
+        " times, and each would draw every picture, for it knows nothing of the others: start cutaway_mpi, "
+        "which is built where MPI is installed, or deal the pictures out by --shard");
   }
+  return Split::guidance;
 }
 
 bool alone() { return true; }
@@ -22,6 +28,7 @@ bool speaks() { return true; }
 std::string of_first(const std::string& text) { return text; }
 void must_agree(const std::string&) {}
 Tensor exchange(const Tensor& mine) { return mine; }
+Neighbours& neighbours() { throw Error("there are no other programs to have a band of rows"); }
 void leave() {}
 void give_up(const std::string&) noexcept {}
 

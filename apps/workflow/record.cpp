@@ -88,6 +88,7 @@ const std::vector<RecordEntry>& record_entries() {
       {"dtype", "--dtype", ""},
       {"vae tiling", "--vae-tiling", ""},
       {"instruction set", "", ""},
+      {"bands of rows", "", ""},
       {"Software", "", ""},
   };
   return entries;
@@ -166,6 +167,8 @@ void EarlierRun::check(const Known& known, const std::function<void(const std::s
       warning(path_ + " was drawn with " + (keyword == "Software" ? "" : "the instruction set ") +
               said.front() + ", this is " + found->second + ": the last bits may differ");
     }
+    if (std::string(entry.keyword) == "bands of rows")
+      warning(path_ + " was drawn in " + said.front() + " bands of rows: the last bits may differ");
   }
 }
 

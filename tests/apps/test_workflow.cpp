@@ -100,6 +100,7 @@ TEST_CASE("every option of generate is in the record, or known to change no pict
       "prompts-file",  // each picture says its prompt
       "seeds",         // and its seed
       "shard",        "resume",
+      "split",  // how many bands of rows there were is in the record, but cannot be chosen again
   };
   CLI::App program;
   int exit_code = 0;

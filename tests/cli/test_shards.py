@@ -104,11 +104,12 @@ class Shards(ProgramTest):
             (self.folder / name).write_bytes(content)
             self.refuses("generate", *SMALL, "--prompts-file", name, says=name)
 
-    @unittest.skipIf("CUTAWAY_MPI" in os.environ, "this build knows MPI")
     def test_ranks_of_mpirun_without_mpi(self):
         ranks = {"env": dict(os.environ, OMPI_COMM_WORLD_SIZE="2")}
         how = (*SMALL, "--prompt", "a cat", "--seed", 1)
-        self.refuses("generate", *how, says=["2 times", "CUTAWAY_WITH_MPI", "--shard"], **ranks)
+        self.refuses("generate", *how, says=["2 times", "cutaway_mpi", "--shard"], **ranks)
+        self.refuses("generate", *how, "--split", "rows", says=["--split", "cutaway_mpi"])
+        self.refuses("generate", *how, "--split", "columns", says=["columns", "rows"])
         self.run_well("generate", *how, "--shard", "1/2", **ranks)
 
     # ---- The scripts of docs/larger-than-one-machine.md
