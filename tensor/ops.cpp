@@ -1,5 +1,5 @@
-// Checks shapes, then runs the chosen version. No computing here. On a band of a picture's rows it first takes
-// what the operation needs of the others (tensor/bands.h).
+// Checks shapes, then runs the chosen version. No computing here. On a band of a picture's rows it first
+// takes what the operation needs of the others (tensor/bands.h).
 #include "tensor/ops.h"
 
 #include <set>

@@ -19,7 +19,6 @@ GenerateOptions tall_picture() {
   options.negative_prompt = "a dog";
   options.steps = 2;
   options.seed = 5;
-  options.batch = 2;
   options.width = 32;
   options.height = 160;  // 5 units of 32 pixels, 8 latent rows
   return options;
@@ -79,7 +78,6 @@ TEST_CASE("bands with as many pixels as the prompt has tokens") {
   const StableDiffusion model = StableDiffusion::load(CUTAWAY_SOURCE_DIR "/weights/demo");
   GenerateOptions options = tall_picture();
   options.steps = 1;
-  options.batch = 1;
   // At the lowest level one band has 2 rows of 24, the other one row, and the prompt has 24 tokens: said
   // twice, it would have as many as the first.
   options.width = 768;
