@@ -49,7 +49,9 @@ struct Simd {
   /// GB/s). For what is long and read much later, or by another core. All of it has arrived after
   /// finish_streams().
   CUTAWAY_INLINE static void stream(const Vec& v, void* to) {
-#ifdef __x86_64__
+#if defined(__clang__)
+    __builtin_nontemporal_store(v, static_cast<Vec*>(to));
+#elif defined(__x86_64__)
     if constexpr (width == 4)
       asm("movntps %1, %0" : "=m"(*static_cast<Vec*>(to)) : "x"(v));
     else

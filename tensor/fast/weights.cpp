@@ -1,8 +1,8 @@
 // The trick: half-precision numbers need no special instructions, though every processor with AVX2 that is
-// known has one (F16C), and then it is used. An f16 has its exponent and mantissa where
-// an f32 has them, three bits lower; shifted there and multiplied by 2^112 (the difference of the exponents'
-// zeros) it has the same value, subnormals included. Only infinity and NaN must get the f32's largest
-// exponent by hand.
+// known has one (F16C), and then it is used (by GCC; Clang 14 inlines no asm with such long vectors). An f16
+// has its exponent and mantissa where an f32 has them, three bits lower; shifted there and multiplied by
+// 2^112 (the difference of the exponents' zeros) it has the same value, subnormals included. Only infinity
+// and NaN must get the f32's largest exponent by hand.
 #include "tensor/fast/weights.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ CUTAWAY_INLINE void f16_vector(const unsigned char* from, float* to) {
   using S = Simd<width>;
   using Bits = typename S::Bits;
   using Vec = typename S::Vec;
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(__clang__)
   if constexpr (width > 4) {
     Vec values;
     asm("vcvtph2ps %1, %0" : "=v"(values) : "m"(*reinterpret_cast<const typename S::HalfAnywhere*>(from)));
