@@ -30,10 +30,9 @@ CUTAWAY_INLINE void tile_of(const Tile& t) {
   const float *a = t.a, *b = t.b;
   const int64_t b_stride = t.b_stride != 0 ? t.b_stride : vectors * width;
   for (int r = 0; r < rows; ++r) __builtin_prefetch(t.c + r * t.c_stride, 1);
-  const float* fetch = t.fetch;
   for (int64_t left = t.k; left > 0; left -= line) {
-    for (int64_t i = 0; i < t.fetch_rows; ++i) __builtin_prefetch(fetch + i * t.fetch_stride, 0, 2);
-    fetch += line;
+    for (int64_t i = 0; i < t.fetch_rows; ++i)
+      __builtin_prefetch(t.fetch + i * t.fetch_stride + t.k - left, 0, 2);
     for (int64_t k = left < line ? left : line; k > 0; --k) {
       typename S::Vec b_k[vectors];
       CUTAWAY_UNROLL for (int v = 0; v < vectors; ++v) S::load(b_k[v], b + v * width);
@@ -224,12 +223,9 @@ class Multiplication {
     const int64_t column = task.first_panel * blocks_.panel;
     const int64_t columns = std::min(task.panels * blocks_.panel, p_.n - column);
     // Where C[task.row][column] goes.
-    float* c = p_.c + task.item * p_.item_stride + task.row * p_.row_stride + column;
-    int64_t c_stride = p_.row_stride;
-    if (p_.write) {
-      c = my_c();
-      c_stride = blocks_.group_panels * blocks_.panel;
-    }
+    float* const c =
+        p_.write ? my_c() : p_.c + task.item * p_.item_stride + task.row * p_.row_stride + column;
+    const int64_t c_stride = p_.write ? blocks_.group_panels * blocks_.panel : p_.row_stride;
     for (int64_t k = 0; k < p_.k; k += blocks_.chunk_k) {
       const int64_t k_end = std::min(k + blocks_.chunk_k, p_.k);
       if (!packed.any || packed.item != task.item || packed.first_panel != task.first_panel ||
