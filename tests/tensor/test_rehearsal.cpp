@@ -55,8 +55,8 @@ TEST_CASE("a rehearsal takes as much memory as the run, and none") {
     some_work(64, kernel);
   }
   const int64_t taken = most - before.live_bytes;
-  CHECK(rehearsed >= taken);  // between operations there may have been more
-  CHECK(static_cast<double>(rehearsed) < 1.5 * static_cast<double>(taken));
+  CHECK(rehearsed >= taken);  // between operations there may have been more: the kernels' own memory
+  CHECK(rehearsed < 2 * taken);
   release_kept_memory();
 }
 
