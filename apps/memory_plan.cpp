@@ -14,16 +14,23 @@
 namespace cutaway {
 namespace {
 
+// visit(name, weight) for the weights of all networks.
+template <class Visit>
+void for_each_weight_of(const StableDiffusion& model, const Visit& visit) {
+  auto& networks = const_cast<StableDiffusion&>(model);  // the visitors of each() only look here
+  for_each_weight(networks.text_encoder, networks.text_encoder.path, visit);
+  for_each_weight(networks.unet, networks.unet.path, visit);
+  for_each_weight(networks.vae, networks.vae.path, visit);
+}
+
 // Lets go of all weights whenever a fiftieth of them has been read since the last time.
 class InPassing : public Observer {
  public:
   explicit InPassing(const StableDiffusion& model) {
-    // The visitors of each() only look here.
-    auto& networks = const_cast<StableDiffusion&>(model);
-    add(networks.text_encoder);
-    add(networks.unet);
-    add(networks.vae);
-    for (const auto& [path, bytes] : bytes_) all_ += bytes;
+    for_each_weight_of(model, [&](const std::string& name, const Weight& weight) {
+      bytes_[name.substr(0, name.rfind('.'))] += stored_bytes(weight);
+      all_ += stored_bytes(weight);
+    });
   }
 
   void value(const std::string& path, Tensor&) override {
@@ -36,27 +43,13 @@ class InPassing : public Observer {
   }
 
  private:
-  template <class Network>
-  void add(Network& network) {
-    for_each_weight(network, network.path, [&](const std::string& name, const Weight& weight) {
-      bytes_[name.substr(0, name.rfind('.'))] += stored_bytes(weight);
-    });
-  }
-
   std::map<std::string, int64_t> bytes_;  // of a layer's own weights, by its path
   int64_t all_ = 0, since_ = 0;
 };
 
 int64_t bytes_of_weights(const StableDiffusion& model) {
-  auto& networks = const_cast<StableDiffusion&>(model);  // the visitors only look here, too
   int64_t bytes = 0;
-  const auto add = [&](auto& network) {
-    for_each_weight(network, network.path,
-                    [&](const std::string&, const Weight& weight) { bytes += stored_bytes(weight); });
-  };
-  add(networks.text_encoder);
-  add(networks.unet);
-  add(networks.vae);
+  for_each_weight_of(model, [&](const std::string&, const Weight& weight) { bytes += stored_bytes(weight); });
   return bytes;
 }
 

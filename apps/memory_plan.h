@@ -30,8 +30,9 @@ struct MemoryPlan {
   std::string measures() const;
 };
 
-/// The cheapest measures with which the run fits. Without a limit and in a debugger there is no forecast.
-/// Throws Error, which names the smallest amount of memory that would do, when there are none.
+/// The cheapest measures with which the run fits; large models always let go. Without a limit and in a
+/// debugger there is no forecast. Throws Error, which names the smallest amount of memory that would do, when
+/// there are none.
 MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& options,
                        const MemoryOptions& memory);
 

@@ -24,8 +24,7 @@ void share(GenerateOptions& options, Split split) {
   if (options.guidance_scale == 1) {
     throw Error(
         "with --cfg 1 there is one prediction a step, which two ranks cannot share: share its rows by "
-        "--split "
-        "rows, start one, or deal the pictures out by --shard");
+        "--split rows, start one, or deal the pictures out by --shard");
   }
   options.partner = GuidancePartner{.has_prompt = speaks(), .exchange = exchange};
 }

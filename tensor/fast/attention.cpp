@@ -20,6 +20,7 @@
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
+#include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"
 #include "tensor/fast/softmax.h"
 #include "tensor/fast/vector_math.h"
@@ -34,8 +35,6 @@ constexpr int64_t block_keys = 128;
 constexpr int64_t most_queries = 48;  // in a panel
 constexpr int64_t most_together = 4;  // panels
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
-
-int64_t round_up(int64_t a, int64_t step) { return (a + step - 1) / step * step; }
 
 // The running softmax of a panel of queries.
 struct Running {

@@ -14,6 +14,7 @@
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
+#include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"
 #include "tensor/fast/weights.h"
 #include "tensor/fast/winograd.h"
@@ -152,7 +153,7 @@ CUTAWAY_LADDER(add_channel, (const FewOutputs& f), (f))
 // The result's row `oy`: y[o * plane + x].
 void row_of_few(const float* image, int64_t in, const Window& w, int64_t oy, const float* weights,
                 int64_t out, const float* bias, float* y, int64_t plane) {
-  const int64_t pixels = (w.out_width + pixels_at_once - 1) / pixels_at_once * pixels_at_once;
+  const int64_t pixels = round_up(w.out_width, pixels_at_once);
   const int64_t line = pixels + (w.kw - 1) * w.dilation;
   std::vector<float> lines(static_cast<size_t>(w.kh * line)), sums(static_cast<size_t>(out * pixels));
   for (int64_t c = 0; c < in; ++c) {
@@ -213,7 +214,7 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
 
   Window window{height, width, kh, kw, options.stride, options.dilation, p.top, p.left, out_width};
   const std::vector<float> b = read_bias(bias);
-  const bool in_bf16 = current_precision() == Precision::bf16;
+  const bool in_bf16 = current_precision() == Precision::bf16;  // whose factors multiply() rounds
   if (out <= few_outputs && options.groups == 1 && options.stride == 1 && out_width >= pixels_at_once / 2 &&
       !in_bf16) {
     return conv2d_of_few(x, weight, bias ? b.data() : nullptr, window, out_height);

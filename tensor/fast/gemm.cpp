@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "tensor/fast/bf16.h"
+#include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"
 #include "tensor/memory.h"
 #include "tensor/precision.h"
@@ -24,8 +25,8 @@ template <int width, int rows, int vectors>
 CUTAWAY_INLINE void tile_of(const Tile& t) {
   using S = Simd<width>;
   constexpr int64_t line = 16;  // floats
-  constexpr int64_t ahead =
-      width == 16 ? 4 : 8;  // rows of B: it comes from L2, and the processor guesses that too late
+  // How many rows before its turn B is fetched: it comes from L2, and the processor guesses that too late.
+  constexpr int64_t ahead = width == 16 ? 4 : 8;
   typename S::Vec sum[rows][vectors] = {};
   const float *a = t.a, *b = t.b;
   const int64_t b_stride = t.b_stride != 0 ? t.b_stride : vectors * width;
@@ -103,9 +104,6 @@ struct Blocks {
 
   int64_t b_floats() const { return chunk_k * group_panels * panel; }
 };
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
 // What a way of cutting costs, in multiply-adds for each term, for the thread that has most to do. The
 // weights are rough: packing a number takes as long as 48 products, reading one of A as long as 16.
@@ -213,7 +211,7 @@ class Multiplication {
   struct Task {
     int64_t item, first_panel, panels, row, rows;
   };
-  // What this thread's b_chunk has.
+  // What this thread has packed.
   struct Packed {
     bool any;
     int64_t item, first_panel, first_k;

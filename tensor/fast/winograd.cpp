@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "tensor/fast/gemm.h"
+#include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"
 #include "tensor/fast/weights.h"
 #include "tensor/fast/winograd_transforms.h"
@@ -28,9 +29,6 @@
 
 namespace cutaway::fast {
 namespace {
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
 // How a convolution is cut. Sums run over k in blocks whose borders depend on k alone.
 struct Plan {
@@ -51,7 +49,7 @@ struct Plan {
   int64_t line;
 
   int64_t tile_rows() const { return images * tiles_down; }
-  int64_t chunks() const { return (tile_rows() + chunk_rows - 1) / chunk_rows; }
+  int64_t chunks() const { return divide_up(tile_rows(), chunk_rows); }
   int64_t columns_of(int64_t rows) const { return round_up(rows * tiles_across, kernel.width); }
 };
 

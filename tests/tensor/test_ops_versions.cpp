@@ -75,6 +75,9 @@ TEST_CASE("versions: conv2d, shapes that networks have") {
       {1, 3, 20, 14, 5, 7, 7},
       {2, 1, 3, 33, 3, 3, 3, same},
       {1, 32, 16, 16, 4, 3, 3, same},
+      {2, 9, 5, 70, 4, 3, 3, same},  // few channels of results, line by line
+      {1, 6, 7, 64, 3, 3, 5, {.padding = {.left = 3, .right = 1, .top = 1, .bottom = 2}, .dilation = 2}},
+      {1, 3, 4, 130, 2, 1, 1},
       {1, 3, 15, 17, 64, 3, 3},
       {1, 16, 6, 6, 16, 1, 1, halved},
       {1, 512, 4, 4, 40, 1, 1},
