@@ -216,6 +216,20 @@ TEST_CASE("versions: linear, every pair of widths") {
   }
 }
 
+TEST_CASE("versions: linear on many threads, where a panel of many terms is packed piece by piece") {
+  // Each of 64 threads may pack 262,144 numbers, and a panel here has more.
+  const Tensor x = random_tensor({1, 40, 9000}, 2100);
+  const Weight weight = Weight::of(random_tensor({50, 9000}, 2101));
+  const KeepIsaAndThreads keep;
+  choose_threads(1);
+  const Tensor one = fast::linear(x, weight, {});
+  choose_threads(64);
+  const Tensor many = fast::linear(x, weight, {});
+  CHECK_CLOSE(many, one, 0);
+  const Tensor expected = ref::linear(x, weight, {});
+  CHECK_CLOSE(many, expected, within::products(9000) * largest_of(expected));
+}
+
 TEST_CASE("versions: linear, shapes that networks have") {
   const Storage f32{DType::f32, 0}, f16{DType::f16, 0};
   check_linear({1, 320}, 1280, f32, 2000);
