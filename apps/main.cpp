@@ -12,13 +12,13 @@
 #include <string>
 #include <system_error>
 
-#include "apps/commands.h"
+#include "apps/commands/commands.h"
 #include "apps/mpi/ranks.h"
-#include "apps/shadow_report.h"
+#include "apps/options/shadow_report.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
-#include "tensor/lost_files.h"
-#include "tensor/text.h"
+#include "tensor/files/mapped_files.h"
+#include "tensor/files/text.h"
 
 namespace cutaway {
 

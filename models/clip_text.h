@@ -86,7 +86,7 @@ struct CLIPTextModel : Module {
   }
 
   // ids: [N, T]   ->   [N, T, hidden_size], after the last layer norm. clip_skip 2 leaves out the last layer.
-  // new_rows are those of textual inversion, models/new_words.h.
+  // new_rows are those of textual inversion, models/overlays/textual_inversion.h.
   Tensor operator()(const TokenIds& ids, int64_t clip_skip = 1, const Tensor& new_rows = {}) const;
 };
 

@@ -5,13 +5,13 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "models/config.h"
-#include "models/image_start.h"
-#include "models/networks.h"
-#include "models/noise.h"
+#include "models/checkpoints/config.h"
+#include "models/checkpoints/networks.h"
+#include "models/pipeline/img2img.h"
+#include "models/pipeline/noise.h"
 #include "samplers/guidance.h"
 #include "tensor/error.h"
-#include "tensor/lost_files.h"
+#include "tensor/files/mapped_files.h"
 #include "tensor/trace.h"
 
 namespace cutaway {
@@ -83,9 +83,9 @@ std::string tokenizer_for(const std::string& file, bool folder, const LoadOption
 // ---- Generating
 // --------------------------------------------------------------------------------------------------
 
-// Self-attention on a band is known by having as many keys as queries (tensor/bands.h), so at no level may a
-// band have as many pixels as the prompt has tokens. Where one has, the prompt is said twice: attention is an
-// average, and that of all tokens twice is the same.
+// Self-attention on a band is known by having as many keys as queries (tensor/dispatch/row_bands.h), so at no
+// level may a band have as many pixels as the prompt has tokens. Where one has, the prompt is said twice:
+// attention is an average, and that of all tokens twice is the same.
 Tensor told_from_pixels(const Tensor& prompt, const std::vector<int64_t>& rows, int64_t width,
                         int64_t lowest_scale) {
   const auto is_a_band = [&](int64_t tokens) {

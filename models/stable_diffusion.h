@@ -7,16 +7,16 @@
 #include <vector>
 
 #include "models/clip_text.h"
-#include "models/conventions.h"
-#include "models/new_words.h"
-#include "models/prompt_context.h"
-#include "models/savings.h"
-#include "models/tokenizer.h"
-#include "models/unet.h"
+#include "models/overlays/textual_inversion.h"
+#include "models/pipeline/compat.h"
+#include "models/pipeline/low_memory.h"
+#include "models/prompt/encode_prompt.h"
+#include "models/prompt/tokenizer.h"
+#include "models/unets/unet_sd.h"
 #include "models/vae.h"
+#include "samplers/levels/schedule.h"
 #include "samplers/sampler.h"
-#include "samplers/schedule.h"
-#include "tensor/bands.h"
+#include "tensor/dispatch/row_bands.h"
 
 namespace cutaway {
 
@@ -74,7 +74,7 @@ struct LoadOptions {
       tokenizer;  // a folder with vocab.json and merges.txt; "": the model's own, see docs/checkpoints.md
   std::string variant;                    // of the files in a folder, such as "fp16"; "": whichever is there
   std::string remembered_tokenizer = {};  // where neither `tokenizer` nor the model says where one is
-  std::vector<std::string> embeddings = {};  // textual inversions, see models/new_words.h
+  std::vector<std::string> embeddings = {};  // textual inversions, see models/overlays/textual_inversion.h
 };
 
 /// Rombach et al. 2022. A model folder in diffusers layout (tokenizer/, text_encoder/, unet/, vae/,

@@ -3,9 +3,9 @@
 
 #include <vector>
 
+#include "nn/attn_block.h"
 #include "nn/resample.h"
 #include "nn/resblock.h"
-#include "nn/vae_attention.h"
 
 namespace cutaway {
 

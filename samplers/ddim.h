@@ -3,9 +3,9 @@
 
 #include <cmath>
 
-#include "samplers/model.h"
-#include "samplers/plan.h"
-#include "samplers/prediction.h"
+#include "samplers/levels/plan.h"
+#include "samplers/levels/prediction.h"
+#include "samplers/run.h"
 #include "tensor/ops.h"
 
 namespace cutaway {

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "samplers/model.h"
-#include "samplers/plan.h"
+#include "samplers/levels/plan.h"
+#include "samplers/run.h"
 #include "tensor/ops.h"
 
 namespace cutaway {

@@ -2,8 +2,8 @@
 // docs/samplers.md#euler
 #pragma once
 
-#include "samplers/model.h"
-#include "samplers/plan.h"
+#include "samplers/levels/plan.h"
+#include "samplers/run.h"
 #include "tensor/ops.h"
 
 namespace cutaway {

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "samplers/euler.h"
-#include "samplers/model.h"
-#include "samplers/plan.h"
+#include "samplers/levels/plan.h"
+#include "samplers/run.h"
 #include "tensor/ops.h"
 
 namespace cutaway {

@@ -1,9 +1,9 @@
 // Samplers: from noise to a picture, by asking a model again and again.   Doc: docs/samplers.md
 #pragma once
 
-#include "samplers/model.h"
-#include "samplers/plan.h"
-#include "samplers/schedule.h"
+#include "samplers/levels/plan.h"
+#include "samplers/levels/schedule.h"
+#include "samplers/run.h"
 #include "tensor/tensor.h"
 
 namespace cutaway {

@@ -2,8 +2,8 @@
 // Doc: docs/workflows.md#from-a-picture
 #pragma once
 
-#include "samplers/model.h"
-#include "samplers/plan.h"
+#include "samplers/levels/plan.h"
+#include "samplers/run.h"
 
 namespace cutaway {
 

@@ -9,7 +9,7 @@ namespace cutaway {
 
 /// ref: plain loops, the definition itself. fast: tiled and vectorised. eigen: matrix products by Eigen,
 /// everything else as in ref; an independent third opinion when ref and fast disagree. shadow: fast, with ref
-/// run beside it and compared (tensor/shadow.h).
+/// run beside it and compared (tensor/dispatch/shadow.h).
 enum class Backend { ref, fast, eigen, shadow };
 const char* to_string(Backend backend);
 

@@ -25,7 +25,7 @@ void release_kept_memory();
 /// take more than the tensors alone at their peak. Costs some time: fresh memory is slow.
 void keep_memory_frugally(bool frugally);
 
-// ---- For rehearsals (tensor/rehearsal.h)
+// ---- For rehearsals (tensor/dispatch/dry_run.h)
 
 /// What a rehearsal's memory came to.
 struct RehearsedMemory {

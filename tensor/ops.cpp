@@ -1,19 +1,19 @@
 // Checks shapes, then runs the chosen version. No computing here. On a band of a picture's rows it first
-// takes what the operation needs of the others (tensor/bands.h).
+// takes what the operation needs of the others (tensor/dispatch/row_bands.h).
 #include "tensor/ops.h"
 
 #include <set>
 #include <type_traits>
 
 #include "tensor/backend.h"
-#include "tensor/bands.h"
-#include "tensor/calls.h"
+#include "tensor/dispatch/dry_run.h"
+#include "tensor/dispatch/replay.h"
+#include "tensor/dispatch/row_bands.h"
+#include "tensor/dispatch/shadow.h"
 #include "tensor/eigen/ops.h"
 #include "tensor/error.h"
 #include "tensor/fast/ops.h"
 #include "tensor/ref/ops.h"
-#include "tensor/rehearsal.h"
-#include "tensor/shadow.h"
 #include "tensor/trace.h"
 
 namespace cutaway {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "tensor/dispatch/dry_run.h"
 #include "tensor/error.h"
-#include "tensor/rehearsal.h"
 
 namespace cutaway {
 

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "tensor/bands.h"
-#include "tensor/rehearsal.h"
+#include "tensor/dispatch/dry_run.h"
+#include "tensor/dispatch/row_bands.h"
 
 namespace cutaway::test {
 

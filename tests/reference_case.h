@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "nn/weight_sources.h"
-#include "tensor/safetensors.h"
+#include "nn/formula_weights.h"
+#include "tensor/files/safetensors.h"
 
 namespace cutaway::test {
 

@@ -4,7 +4,7 @@
 #include <iterator>
 
 #include "models/stable_diffusion.h"
-#include "nn/weight_sources.h"
+#include "nn/formula_weights.h"
 #include "tensor/error.h"
 
 namespace cutaway::describe {

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "tensor/error.h"
-#include "tensor/text.h"
+#include "tensor/files/text.h"
 
 namespace cutaway::describe {
 namespace {

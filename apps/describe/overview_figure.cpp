@@ -3,9 +3,9 @@
 #include <cmath>
 #include <cstdio>
 
+#include "apps/describe/figure_parts.h"
 #include "apps/describe/figures.h"
 #include "apps/describe/format.h"
-#include "apps/describe/parts.h"
 
 namespace cutaway::describe {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tensor/error.h"
-#include "tensor/text.h"
+#include "tensor/files/text.h"
 
 namespace cutaway::describe {
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <map>
 
+#include "apps/describe/figure_parts.h"
 #include "apps/describe/figures.h"
 #include "apps/describe/flow.h"
 #include "apps/describe/format.h"
-#include "apps/describe/parts.h"
 #include "apps/describe/skips.h"
 
 namespace cutaway::describe {

@@ -9,7 +9,7 @@
 
 #include <string>
 
-#include "tensor/bands.h"
+#include "tensor/dispatch/row_bands.h"
 #include "tensor/tensor.h"
 
 namespace cutaway::mpi {

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "apps/mpi/ranks.h"
+#include "tensor/dispatch/dry_run.h"
 #include "tensor/error.h"
-#include "tensor/rehearsal.h"
-#include "tensor/text.h"
+#include "tensor/files/text.h"
 
 namespace cutaway::mpi {
 namespace {

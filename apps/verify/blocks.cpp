@@ -1,6 +1,6 @@
 // The blocks of diffusers' networks, and of transformers' text encoder.
-#include "apps/verify/layers.h"
-#include "apps/verify/subject.h"
+#include "apps/verify/fixture.h"
+#include "apps/verify/layers_from_shapes.h"
 
 namespace cutaway::verify {
 namespace {

@@ -5,9 +5,9 @@
 #include <map>
 #include <set>
 
-#include "apps/verify/subject.h"
+#include "apps/verify/fixture.h"
 #include "tensor/error.h"
-#include "tensor/text.h"
+#include "tensor/files/text.h"
 
 namespace cutaway::verify {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "apps/verify/compare.h"
 #include "apps/verify/manifest.h"
-#include "tensor/safetensors.h"
+#include "tensor/files/safetensors.h"
 
 namespace cutaway::verify {
 

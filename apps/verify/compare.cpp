@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tensor/safetensors.h"
+#include "tensor/files/safetensors.h"
 
 namespace cutaway::verify {
 namespace {

@@ -1,6 +1,6 @@
 // The blocks of CompVis' code: the same layers under other names.
-#include "apps/verify/layers.h"
-#include "apps/verify/subject.h"
+#include "apps/verify/fixture.h"
+#include "apps/verify/layers_from_shapes.h"
 #include "tensor/error.h"
 
 namespace cutaway::verify {

@@ -5,10 +5,10 @@
 #include <cmath>
 
 #include "apps/verify/cases.h"
-#include "nn/weight_sources.h"
+#include "nn/formula_weights.h"
 #include "tensor/error.h"
-#include "tensor/json.h"
-#include "tensor/text.h"
+#include "tensor/files/json.h"
+#include "tensor/files/text.h"
 
 namespace cutaway::verify {
 namespace {

@@ -5,8 +5,8 @@
 #include <fstream>
 
 #include "tensor/error.h"
-#include "tensor/json.h"
-#include "tensor/text.h"
+#include "tensor/files/json.h"
+#include "tensor/files/text.h"
 
 namespace cutaway::verify {
 

@@ -5,12 +5,12 @@
 
 #include "apps/verify/cases.h"
 #include "models/clip_text.h"
-#include "models/unet.h"
+#include "models/unets/unet_sd.h"
 #include "models/vae.h"
 #include "nn/load.h"
 #include "tensor/error.h"
-#include "tensor/json.h"
-#include "tensor/text.h"
+#include "tensor/files/json.h"
+#include "tensor/files/text.h"
 
 namespace cutaway::verify {
 namespace {

@@ -1,8 +1,8 @@
 // Whole networks.
 #include "apps/verify/cases.h"
-#include "apps/verify/subject.h"
-#include "models/config.h"
-#include "nn/weight_sources.h"
+#include "apps/verify/fixture.h"
+#include "models/checkpoints/config.h"
+#include "nn/formula_weights.h"
 #include "tensor/error.h"
 #include "tensor/ops.h"
 

@@ -4,8 +4,8 @@
 
 #include "apps/verify/cases.h"
 #include "tensor/error.h"
+#include "tensor/files/text.h"
 #include "tensor/ops.h"
-#include "tensor/text.h"
 
 namespace cutaway::verify {
 namespace {

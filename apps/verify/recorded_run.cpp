@@ -4,13 +4,13 @@
 #include <filesystem>
 #include <set>
 
-#include "apps/inside/comparison.h"
-#include "apps/inside/inside_options.h"
-#include "apps/inside/run_record.h"
+#include "apps/options/watch_options.h"
+#include "apps/pictures/trace_record.h"
 #include "apps/verify/cases.h"
 #include "models/stable_diffusion.h"
 #include "tensor/error.h"
-#include "tensor/text.h"
+#include "tensor/files/text.h"
+#include "tensor/observers/comparison.h"
 
 namespace cutaway::verify {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "apps/verify/places.h"
+#include "apps/verify/value_names.h"
 #include "tensor/trace.h"
 
 namespace cutaway::verify {

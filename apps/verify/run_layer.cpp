@@ -4,12 +4,12 @@
 #include <set>
 
 #include "apps/verify/cases.h"
+#include "apps/verify/fixture.h"
 #include "apps/verify/recorder.h"
-#include "apps/verify/subject.h"
-#include "nn/weight_sources.h"
+#include "nn/formula_weights.h"
 #include "tensor/error.h"
+#include "tensor/files/text.h"
 #include "tensor/ops.h"
-#include "tensor/text.h"
 
 namespace cutaway::verify {
 

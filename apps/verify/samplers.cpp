@@ -4,11 +4,11 @@
 #include <map>
 
 #include "apps/verify/cases.h"
-#include "models/config.h"
+#include "models/checkpoints/config.h"
 #include "samplers/sampler.h"
 #include "tensor/error.h"
+#include "tensor/files/text.h"
 #include "tensor/ops.h"
-#include "tensor/text.h"
 
 namespace cutaway::verify {
 namespace {
@@ -96,7 +96,7 @@ const std::map<std::string, SamplerKind>& schedulers() {
   return table;
 }
 
-// Keys of scheduler_config.json that models/config.h reads.
+// Keys of scheduler_config.json that models/checkpoints/config.h reads.
 bool is_read(const std::string& key) {
   static const std::vector<std::string> keys = {
       "num_train_timesteps", "beta_start",        "beta_end",          "beta_schedule",

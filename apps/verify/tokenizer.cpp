@@ -3,10 +3,10 @@
 #include <filesystem>
 
 #include "apps/verify/cases.h"
-#include "models/tokenizer.h"
+#include "models/prompt/tokenizer.h"
 #include "tensor/error.h"
-#include "tensor/json.h"
-#include "tensor/text.h"
+#include "tensor/files/json.h"
+#include "tensor/files/text.h"
 
 namespace cutaway::verify {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "nn/load.h"
-#include "tensor/safetensors.h"
+#include "tensor/files/safetensors.h"
 
 namespace cutaway::verify {
 

@@ -4,7 +4,7 @@
 //   (gdb) break convolution
 //   (gdb) run
 #include "notebooks/twins/report.h"
-#include "samplers/random.h"
+#include "samplers/noise/torch_cpu.h"
 #include "tensor/ops.h"
 
 using namespace cutaway;

@@ -7,8 +7,8 @@
 
 #include "notebooks/twins/report.h"
 #include "samplers/guidance.h"
-#include "samplers/plan.h"
-#include "samplers/random.h"
+#include "samplers/levels/plan.h"
+#include "samplers/noise/torch_cpu.h"
 #include "tensor/ops.h"
 
 using namespace cutaway;

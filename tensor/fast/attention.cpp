@@ -16,6 +16,7 @@
 #include <limits>
 #include <memory>
 
+#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/bf16.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
@@ -26,7 +27,6 @@
 #include "tensor/fast/vector_math.h"
 #include "tensor/memory.h"
 #include "tensor/precision.h"
-#include "tensor/rehearsal.h"
 
 namespace cutaway::fast {
 namespace {

@@ -11,15 +11,15 @@
 #include <vector>
 
 #include "tensor/convolution.h"
+#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
+#include "tensor/fast/read_weight.h"
 #include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"
-#include "tensor/fast/weights.h"
 #include "tensor/fast/winograd.h"
 #include "tensor/precision.h"
-#include "tensor/rehearsal.h"
 
 namespace cutaway::fast {
 namespace {

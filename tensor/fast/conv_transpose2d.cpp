@@ -7,7 +7,7 @@
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
-#include "tensor/fast/weights.h"
+#include "tensor/fast/read_weight.h"
 
 namespace cutaway::fast {
 namespace {

@@ -11,12 +11,12 @@
 #include <algorithm>
 #include <memory>
 
+#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/bf16.h"
 #include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"
 #include "tensor/memory.h"
 #include "tensor/precision.h"
-#include "tensor/rehearsal.h"
 
 namespace cutaway::fast {
 namespace {

@@ -11,8 +11,8 @@
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
+#include "tensor/fast/read_weight.h"
 #include "tensor/fast/simd.h"
-#include "tensor/fast/weights.h"
 #include "tensor/memory.h"
 
 namespace cutaway::fast {

@@ -6,8 +6,8 @@
 
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
+#include "tensor/fast/read_weight.h"
 #include "tensor/fast/simd.h"
-#include "tensor/fast/weights.h"
 
 namespace cutaway::fast {
 namespace {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "tensor/rehearsal.h"
+#include "tensor/dispatch/dry_run.h"
 
 namespace cutaway::fast {
 

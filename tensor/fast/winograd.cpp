@@ -19,13 +19,13 @@
 #include <memory>
 #include <vector>
 
+#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/gemm.h"
+#include "tensor/fast/read_weight.h"
 #include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"
-#include "tensor/fast/weights.h"
 #include "tensor/fast/winograd_transforms.h"
 #include "tensor/memory.h"
-#include "tensor/rehearsal.h"
 
 namespace cutaway::fast {
 namespace {

@@ -1,10 +1,10 @@
 // The config.json of a network; the first letter says of which one.
-#include "models/config.h"
+#include "models/checkpoints/config.h"
 
 #include <nlohmann/json.hpp>
 
 #include "tensor/error.h"
-#include "tensor/json.h"
+#include "tensor/files/json.h"
 #include "tests/fuzz/fuzz.h"
 
 using namespace cutaway;

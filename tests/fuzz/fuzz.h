@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tensor/safetensors.h"
+#include "tensor/files/safetensors.h"
 
 namespace cutaway::fuzz {
 

@@ -1,5 +1,5 @@
 // The header of a GGUF file.
-#include "tensor/gguf.h"
+#include "tensor/files/gguf.h"
 #include "tensor/error.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,8 +1,8 @@
 // A list of shards beside two shards of one tensor each, and a folder above it with a third file.
-#include "models/tensor_set.h"
+#include "models/checkpoints/tensor_set.h"
 #include "tensor/error.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/tensor/safetensors_bytes.h"
+#include "tests/tensor/files/safetensors_bytes.h"
 
 using namespace cutaway;
 

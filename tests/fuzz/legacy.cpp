@@ -1,6 +1,6 @@
 // A checkpoint of PyTorch before 1.6: a row of pickles, with the storages behind.
 #include "tensor/error.h"
-#include "tensor/torch_file.h"
+#include "tensor/files/torch_file.h"
 #include "tests/fuzz/fuzz.h"
 
 using namespace cutaway;

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/cli"))
+sys.path.insert(0, str(ROOT / "tests/apps/cli"))
 import formats  # noqa: E402
 
 FLOATS = struct.pack("<6f", 0, 1, 2, 3, 4, 5)

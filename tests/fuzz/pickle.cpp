@@ -1,8 +1,8 @@
 // The pickle in a checkpoint of PyTorch; the zip file around it is right.
 #include "tensor/error.h"
-#include "tensor/torch_file.h"
+#include "tensor/files/torch_file.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/tensor/torch_bytes.h"
+#include "tests/tensor/files/torch_bytes.h"
 
 using namespace cutaway;
 

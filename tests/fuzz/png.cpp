@@ -1,5 +1,5 @@
 // A PNG file.
-#include "tensor/png_reader.h"
+#include "tensor/files/png_reader.h"
 
 #include "tensor/error.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,10 +1,10 @@
 // A prompt: weights, cleaning, tokens, chunks.
-#include "models/prompt.h"
+#include "models/prompt/weighting.h"
 
 #include <cmath>
 
-#include "models/text_cleaning.h"
-#include "tensor/text.h"
+#include "models/prompt/cleaning.h"
+#include "tensor/files/text.h"
 #include "tests/fuzz/fuzz.h"
 
 using namespace cutaway;

@@ -1,6 +1,6 @@
 // The header of a safetensors file, in a buffer of its exact size.
 #include "tensor/error.h"
-#include "tensor/safetensors_header.h"
+#include "tensor/files/safetensors_header.h"
 #include "tests/fuzz/fuzz.h"
 
 using namespace cutaway;

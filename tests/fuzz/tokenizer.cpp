@@ -1,10 +1,10 @@
 // The files of a tokenizer; the first letter says which one is replaced. The others are right.
-#include "models/tokenizer.h"
+#include "models/prompt/tokenizer.h"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "models/text_cleaning.h"
+#include "models/prompt/cleaning.h"
 #include "tensor/error.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,6 +1,6 @@
 // A checkpoint of PyTorch as a zip file: directory, pickle, storages.
 #include "tensor/error.h"
-#include "tensor/torch_file.h"
+#include "tensor/files/torch_file.h"
 #include "tests/fuzz/fuzz.h"
 
 using namespace cutaway;

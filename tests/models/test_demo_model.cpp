@@ -6,8 +6,8 @@
 #include "models/stable_diffusion.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
-#include "tensor/png.h"
-#include "tensor/safetensors.h"
+#include "tensor/files/png.h"
+#include "tensor/files/safetensors.h"
 #include "tests/check.h"
 
 using namespace cutaway;
@@ -20,7 +20,7 @@ const StableDiffusion& demo() {
 }
 
 SafetensorsFile golden(const std::string& name) {
-  return SafetensorsFile::open(CUTAWAY_SOURCE_DIR "/tests/golden/" + name + ".safetensors");
+  return SafetensorsFile::open(CUTAWAY_SOURCE_DIR "/tests/reference/demo/" + name + ".safetensors");
 }
 
 GenerateOptions quick(const std::string& prompt) {

@@ -2,12 +2,12 @@
 // fails it.
 #include <doctest/doctest.h>
 
+#include "nn/attn_block.h"
 #include "nn/clip_layer.h"
 #include "nn/resample.h"
 #include "nn/resblock.h"
 #include "nn/time_embedding.h"
 #include "nn/transformer.h"
-#include "nn/vae_attention.h"
 #include "tensor/error.h"
 #include "tests/check.h"
 #include "tests/reference_case.h"

@@ -2,8 +2,8 @@
 
 #include <map>
 
+#include "nn/formula_weights.h"
 #include "nn/resblock.h"
-#include "nn/weight_sources.h"
 #include "tensor/error.h"
 #include "tests/check.h"
 

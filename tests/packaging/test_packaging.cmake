@@ -16,7 +16,7 @@ set(options -G Ninja -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=Release
 if(HOW STREQUAL "install")
   run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${consumer}/prefix)
   list(APPEND options -DCMAKE_PREFIX_PATH=${consumer}/prefix)
-  foreach(header tensor/ops.h nn/resblock.h models/unet.h)
+  foreach(header tensor/ops.h nn/resblock.h models/unets/unet_sd.h)
     if(NOT EXISTS ${consumer}/prefix/include/cutaway/${header})
       message(FATAL_ERROR "${header} was not installed")
     endif()

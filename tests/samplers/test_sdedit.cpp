@@ -4,7 +4,7 @@
 #include "samplers/sampler.h"
 #include "tensor/ops.h"
 #include "tests/check.h"
-#include "tests/tensor/files.h"
+#include "tests/tensor/files/files.h"
 
 using namespace cutaway;
 using namespace cutaway::test;

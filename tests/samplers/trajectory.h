@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "samplers/sampler.h"
-#include "tensor/safetensors.h"
+#include "tensor/files/safetensors.h"
 #include "tests/check.h"
 
 namespace cutaway::test {

@@ -3,8 +3,8 @@
 #include <functional>
 #include <set>
 
+#include "tensor/files/safetensors.h"
 #include "tensor/ref/ops.h"
-#include "tensor/safetensors.h"
 #include "tests/tensor/test_ops.h"
 
 using namespace cutaway;

@@ -29,10 +29,10 @@ class Layers(unittest.TestCase):
     def test_allowed(self):
         for path, include in [("nn/a.h", '"tensor/ops.h"'), ("models/a.h", '"samplers/b.h"'), ("apps/a.cpp", '"models/b.h"'),
                               ("tensor/ops.cpp", '"tensor/ref/ops.h"'), ("tensor/eigen/a.cpp", "<Eigen/Dense>"),
-                              ("tensor/png.cpp", "<stb_image.h>"), ("tests/tensor/a.cpp", '"stb/stb_image.h"'),
+                              ("tensor/files/png.cpp", "<stb_image.h>"), ("tests/tensor/a.cpp", '"stb/stb_image.h"'),
                               ("tests/tensor/a.cpp", '"tensor/fast/ops.h"'),
-                              ("python/a.cpp", '"models/b.h"'), ("python/a.cpp", '"python/b.h"'),
-                              ("python/a.cpp", "<pybind11/numpy.h>"), ("notebooks/twins/a.cpp", '"notebooks/twins/b.h"'),
+                              ("notebooks/module/a.cpp", '"models/b.h"'), ("notebooks/module/a.cpp", '"notebooks/module/b.h"'),
+                              ("notebooks/module/a.cpp", "<pybind11/numpy.h>"), ("notebooks/twins/a.cpp", '"notebooks/twins/b.h"'),
                               ("notebooks/twins/a.cpp", '"models/b.h"'),
                               ("apps/mpi/a.cpp", "<mpi.h>"), ("tensor/a.h", "<vector>")]:
             self.check(path, include, allowed=True)
@@ -45,9 +45,9 @@ class Layers(unittest.TestCase):
                               ("apps/a.cpp", "<stb_image.h>"), ("apps/a.cpp", '"stb/stb_image_write.h"'),
                               ("apps/a.cpp", "<mpi.h>"), ("models/a.cpp", "<mpi.h>"),
                               ("nn/a.h", "<tensor/ops.h>"), ("nn/a.h", '"linear.h"'), ("nn/a.h", '"../tensor/ops.h"'),
-                              ("tensor/a.h", '"tests/check.h"'), ("models/a.h", '"python/arrays.h"'),
-                              ("apps/a.cpp", '"python/arrays.h"'), ("nn/a.h", '"notebooks/twins/report.h"'),
-                              ("python/a.cpp", '"arrays.h"'), ("notebooks/twins/a.cpp", '"report.h"')]:
+                              ("tensor/a.h", '"tests/check.h"'), ("models/a.h", '"notebooks/module/arrays.h"'),
+                              ("apps/a.cpp", '"notebooks/module/arrays.h"'), ("nn/a.h", '"notebooks/twins/report.h"'),
+                              ("notebooks/module/a.cpp", '"arrays.h"'), ("notebooks/twins/a.cpp", '"report.h"')]:
             self.check(path, include, allowed=False)
 
     def test_empty_tree(self):
@@ -68,7 +68,7 @@ class Layers(unittest.TestCase):
 class Docs(unittest.TestCase):
     PAGE = "docs/a.md"
     LINKED = {"README.md": "[a](docs/a.md) [c](docs/c.md)\n"}
-    FILES = {"python/d.cpp": "struct Bound {};\n", "notebooks/twins/e.cpp": "int main() {}\n", "nn/b.h": "struct ResBlock {};  // Doc: docs/a.md\n", "docs/c.md": "# A heading, with `code`\n## Twice\n## Twice\n"}
+    FILES = {"notebooks/module/d.cpp": "struct Bound {};\n", "notebooks/twins/e.cpp": "int main() {}\n", "nn/b.h": "struct ResBlock {};  // Doc: docs/a.md\n", "docs/c.md": "# A heading, with `code`\n## Twice\n## Twice\n"}
 
     def check(self, line, leads_somewhere):
         code, output = run("check_docs", {**self.FILES, self.PAGE: f"# Page\n{line}\n", **self.LINKED})
@@ -79,12 +79,12 @@ class Docs(unittest.TestCase):
     def test_leads_somewhere(self):
         for line in ["[c](c.md)", "[c](c.md#a-heading-with-code)", "[c](c.md#twice-1)", "[top](#page)", "[b](../nn/b.h)",
                      "[web](https://example.org/x)", "`nn/b.h`", "`nn/b.h#ResBlock`", "`docs/c.md`", "`[x](y.md)`",
-                     "`python/d.cpp#Bound`", "`notebooks/twins/e.cpp`"]:
+                     "`notebooks/module/d.cpp#Bound`", "`notebooks/twins/e.cpp`"]:
             self.check(line, leads_somewhere=True)
 
     def test_leads_nowhere(self):
         for line in ["[c](d.md)", "[c](c.md#no-such-heading)", "[top](#elsewhere)", "![picture](d.png)", "`nn/d.h`",
-                     "`nn/b.h#ResBlocks`", "`python/gone.cpp`", "`python/d.cpp#Unbound`", "`notebooks/gone.ipynb`", "`nn/b.h#Res`", "[b](nn/b.h)"]:
+                     "`nn/b.h#ResBlocks`", "`notebooks/module/gone.cpp`", "`notebooks/module/d.cpp#Unbound`", "`notebooks/gone.ipynb`", "`nn/b.h#Res`", "[b](nn/b.h)"]:
             self.check(line, leads_somewhere=False)
 
     def test_fenced_code_is_left_alone(self):
@@ -97,7 +97,7 @@ class Docs(unittest.TestCase):
         self.assertIn("nn/b.h:1: docs/gone.md does not exist", output)
 
     def test_header_without_its_page_on_the_next_line(self):
-        for file in ["nn/b.h", "python/b.h", "notebooks/twins/b.h"]:
+        for file in ["nn/b.h", "notebooks/module/b.h", "notebooks/twins/b.h"]:
             code, output = run("check_docs", {file: "#pragma once\n// A long sentence.   Doc:\n// docs/gone.md\n"})
             self.assertEqual(code, 1)
             self.assertIn(f"{file}:2: docs/gone.md does not exist", output)

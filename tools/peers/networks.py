@@ -1,6 +1,6 @@
 """The networks of Stable Diffusion 1.5 at full size, and the demo model's, in PyTorch: what peers are timed with.
 
-The code is that with which the demo model was trained (weights/demo/recipe/model.py). Full-size weights are random.
+The code is that with which the demo model was trained (tools/train_demo/model.py). Full-size weights are random.
 """
 import json
 import sys
@@ -10,7 +10,7 @@ import numpy
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "weights/demo/recipe"))
+sys.path.insert(0, str(ROOT / "tools/train_demo"))
 import model as networks  # noqa: E402
 
 UNET = {"in_channels": 4, "out_channels": 4, "block_out_channels": [320, 640, 1280, 1280], "layers_per_block": 2,

@@ -1,0 +1,266 @@
+// `cutaway trace`: what every layer of a run takes and gives.   Doc: docs/compare.md
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/commands.h"
+#include "apps/options/picture_options.h"
+#include "apps/options/watch_options.h"
+#include "apps/pictures/trace_record.h"
+#include "models/stable_diffusion.h"
+#include "nn/module.h"
+#include "tensor/error.h"
+#include "tensor/files/npy.h"
+#include "tensor/files/safetensors.h"
+#include "tensor/observers/recorder.h"
+
+namespace cutaway {
+namespace {
+
+using inside::LayerRecord;
+using inside::Recorder;
+
+struct TraceArguments {
+  PictureOptions picture;
+  std::vector<std::string> prompts;
+  std::string network, inputs;  // one call of one network instead of a run
+  std::vector<std::string> layers, calls;
+  bool no_inputs = false, manifest = false;
+  std::string out, npy;
+  std::string as = "table";
+  inside::InsideOptions inside;
+  RunOptions run;
+};
+
+// The bytes of every layer's weights, with those of the layers inside.
+template <class Network>
+void add_weight_bytes(Network& network, const std::string& path, std::map<std::string, int64_t>& bytes) {
+  for_each_weight(network, path, [&](const std::string& name, const Weight& weight) {
+    const int64_t size = stored_bytes(weight.dtype, weight.shape.count());
+    for (size_t dot = name.rfind('.'); dot != std::string::npos;
+         dot = dot == 0 ? dot : name.rfind('.', dot - 1))
+      bytes[name.substr(0, dot)] += size;
+  });
+}
+
+std::map<std::string, int64_t> weight_bytes(StableDiffusion& model) {
+  std::map<std::string, int64_t> bytes;
+  add_weight_bytes(model.text_encoder, "text_encoder", bytes);
+  add_weight_bytes(model.unet, "unet", bytes);
+  add_weight_bytes(model.vae, "vae", bytes);
+  return bytes;
+}
+
+void print_table(const std::vector<LayerRecord>& records) {
+  size_t longest = 4;
+  for (const LayerRecord& record : records) longest = std::max(longest, record.path.size());
+  const int width = static_cast<int>(longest);
+  std::printf("%-9s %-*s %-20s %10s %10s %10s %10s %5s %9s %9s %9s\n", "call", width, "path", "shape", "mean",
+              "std", "min", "max", "NaN", "ms", "MFLOP", "KB");
+  for (const LayerRecord& record : records) {
+    const inside::Summary& s = record.summary;
+    std::printf("%-9s %-*s %-20s %10.4g %10.4g %10.4g %10.4g %5lld", record.tag.c_str(), width,
+                record.path.c_str(), to_string(record.shape).c_str(), s.mean, s.std, s.min, s.max,
+                static_cast<long long>(s.nan + s.infinite));
+    if (record.is_layer) {
+      std::printf(" %9.3f %9.3f %9.1f", 1e3 * record.seconds, 1e-6 * record.flop,
+                  static_cast<double>(record.bytes) / 1024);
+    }
+    std::printf("\n");
+  }
+}
+
+nlohmann::ordered_json to_json(const std::vector<LayerRecord>& records, const inside::Metadata& metadata) {
+  nlohmann::ordered_json rows = nlohmann::json::array();
+  for (const LayerRecord& record : records) {
+    nlohmann::ordered_json row{{"call", record.tag}, {"path", record.path}};
+    row["shape"] = nlohmann::json::array();
+    for (int axis = 0; axis < record.shape.rank(); ++axis) row["shape"].push_back(record.shape[axis]);
+    row["mean"] = inside::json_number(record.summary.mean);
+    row["std"] = inside::json_number(record.summary.std);
+    row["min"] = inside::json_number(record.summary.min);
+    row["max"] = inside::json_number(record.summary.max);
+    row["nan"] = record.summary.nan;
+    row["infinite"] = record.summary.infinite;
+    if (record.is_layer) {
+      row["seconds"] = record.seconds;
+      row["flop"] = record.flop;
+      row["bytes"] = record.bytes;
+    }
+    rows.push_back(std::move(row));
+  }
+  return {{"run", metadata}, {"layers", std::move(rows)}};
+}
+
+// One file a tensor; "/" and ":" of a name become "." so that every name is a file's.
+void write_npy_files(const std::string& folder, const std::vector<NamedTensor>& tensors) {
+  std::filesystem::create_directories(folder);
+  for (const NamedTensor& named : tensors) {
+    std::string name = named.name;
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return c == '/' || c == ':'; }, '.');
+    write_npy(folder + "/" + name + ".npy", named.tensor);
+  }
+}
+
+// One run, recorded.
+struct Recording {
+  inside::Metadata metadata;
+  std::vector<LayerRecord> records;
+  std::vector<NamedTensor> tensors;  // what the run began and ended with, then those of the layers
+};
+
+// Runs, observed by a recorder. `prompt` counts when no network is named.
+Recording run(const TraceArguments& arguments, const StableDiffusion& model, const GenerateOptions& options,
+              Recorder& recorder) {
+  const Observe observe(recorder);
+  Recording recording;
+  if (!arguments.network.empty()) {
+    const inside::NetworkCall call =
+        inside::read_call(arguments.network, SafetensorsFile::open(arguments.inputs), "");
+    inside::run_call(model, call);
+    for (const NamedTensor& input : call.inputs)
+      recording.tensors.push_back({"call/in/" + input.name, input.tensor});
+    recording.metadata = {{"format", inside::trace_format}, {"network", arguments.network}};
+    return recording;
+  }
+  const GenerateEvents events{
+      .warning =
+          [](const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); },
+      .start =
+          [&](const Tensor& noise) {
+            recording.tensors.push_back({"run/in/noise", noise});
+          },
+  };
+  const GenerateResult result = model.generate(options, events);
+  recording.tensors.push_back({"run/out/latent", result.latent});
+  recording.tensors.push_back({"run/out/picture", result.picture});
+  recording.metadata = inside::to_metadata(options);
+  return recording;
+}
+
+Recording record(const TraceArguments& arguments, const StableDiffusion& model,
+                 const std::map<std::string, int64_t>& bytes, const GenerateOptions& run_options) {
+  Recorder::Options options;
+  if (!arguments.layers.empty()) options.selection.layers = arguments.layers;
+  if (!arguments.calls.empty()) options.selection.calls = arguments.calls;
+  options.tensors = !arguments.out.empty() || !arguments.npy.empty();
+  options.inputs = !arguments.no_inputs;
+  Recorder recorder(options, bytes);
+  Recording recording = run(arguments, model, run_options, recorder);
+  if (recorder.records().empty()) {
+    throw Error("no layer of the run fits --layers and --at; without the two, all layers are listed");
+  }
+  recording.metadata["model"] = arguments.picture.model;
+  recording.metadata.merge(inside::program_metadata());
+  inside::add_edits(recording.metadata, arguments.inside.edits);
+  recording.records = recorder.records();
+  recording.tensors.insert(recording.tensors.end(), recorder.tensors().begin(), recorder.tensors().end());
+  return recording;
+}
+
+void check(const TraceArguments& arguments) {
+  if (arguments.network.empty() == arguments.prompts.empty())
+    throw Error("give --prompt for a whole run, or --network and --inputs for one call of one network");
+  if (!arguments.network.empty() && arguments.inputs.empty())
+    throw Error("--network needs --inputs: a safetensors file with the network's inputs");
+  if (arguments.manifest && arguments.out.empty())
+    throw Error("--manifest describes the file of --out; give both");
+  for (size_t i = 0; i < arguments.prompts.size() && !arguments.out.empty(); ++i)
+    must_be_writable(numbered_path(arguments.out, i, arguments.prompts.size()));
+}
+
+// Every prompt is a run and a file of its own, all with the same seed, so that the prompt alone tells two of
+// them apart.
+void trace_each_prompt(const TraceArguments& arguments) {
+  apply(arguments.run);
+  check(arguments);
+  StableDiffusion model = load_model(arguments.picture);
+  const std::map<std::string, int64_t> bytes = weight_bytes(model);
+  const inside::Watch watch(arguments.inside);
+  GenerateOptions options = to_generate_options(arguments.picture);
+  const size_t runs = std::max<size_t>(1, arguments.prompts.size());
+  inside::TraceManifest manifest;
+  nlohmann::ordered_json all = nlohmann::json::array();
+  for (size_t i = 0; i < runs; ++i) {
+    if (!arguments.prompts.empty()) options.prompt = arguments.prompts[i];
+    const Recording recording = record(arguments, model, bytes, options);
+    watch.check_edits();
+    const std::string out = arguments.out.empty() ? "" : numbered_path(arguments.out, i, runs);
+    const std::string npy = arguments.npy.empty() ? "" : numbered_path(arguments.npy, i, runs);
+    if (!out.empty()) write_safetensors(out, recording.tensors, recording.metadata);
+    if (arguments.manifest) manifest.add(out, recording.tensors, arguments.picture.model);
+    if (!npy.empty()) write_npy_files(npy, recording.tensors);
+    if (arguments.as == "json") {
+      all.push_back(to_json(recording.records, recording.metadata));
+      continue;
+    }
+    if (runs > 1) std::printf("%s\"%s\"\n", i > 0 ? "\n" : "", options.prompt.c_str());
+    print_table(recording.records);
+    if (!out.empty()) std::printf("%s: %zu tensors\n", out.c_str(), recording.tensors.size());
+    if (!npy.empty()) std::printf("%s/: %zu files\n", npy.c_str(), recording.tensors.size());
+  }
+  if (arguments.manifest) manifest.write();
+  if (arguments.as == "json") {
+    const nlohmann::ordered_json& shown_runs = runs == 1 ? all.front() : all;
+    std::printf("%s\n", shown_runs.dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  }
+}
+
+}  // namespace
+
+void add_trace_command(CLI::App& program, int&) {
+  auto arguments = std::make_shared<TraceArguments>();
+  CLI::App& command =
+      *program.add_subcommand("trace", "Record what every layer takes and gives, as a table and as a file");
+  command
+      .add_option("--prompt", arguments->prompts,
+                  "What to draw; given several times, each becomes a file of its own: T-1.safetensors, ...")
+      ->expected(1)
+      ->take_all();
+  add_picture_options(command, arguments->picture);
+  std::string names;
+  for (const std::string& name : inside::network_names()) names += (names.empty() ? "" : ", ") + name;
+  command
+      .add_option("--network", arguments->network,
+                  "Instead of a whole run, one call of one network: " + names)
+      ->type_name("NAME");
+  command.add_option("--inputs", arguments->inputs, "The inputs of --network, by the names of its arguments")
+      ->type_name("FILE");
+  command
+      .add_option(
+          "--layers", arguments->layers,
+          "Only layers whose path fits, for example 'unet.mid_block.*'; may be given several times. Tables "
+          "of attentions only when asked for: '*.probs'")
+      ->type_name("GLOB")
+      ->expected(1)
+      ->take_all();
+  command
+      .add_option(
+          "--at", arguments->calls,
+          "Only these calls: prompt, negative, step_00, step_01, ..., decode; may have stars and be given "
+          "several times")
+      ->type_name("GLOB")
+      ->expected(1)
+      ->take_all();
+  command.add_flag("--no-inputs", arguments->no_inputs,
+                   "Leave the layers' inputs out of the file: smaller, but compare cannot tell as much");
+  command.add_option("--out", arguments->out, "Write all tensors into this file")
+      ->type_name("FILE.safetensors");
+  command.add_flag(
+      "--manifest", arguments->manifest,
+      "Write manifest.json beside the file, so that `cutaway verify FOLDER` takes it as a reference");
+  command.add_option("--npy", arguments->npy, "Write every tensor into a file of its own in this folder")
+      ->type_name("FOLDER");
+  command.add_option("--as", arguments->as, "How to print: table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  inside::add_inside_options(command, arguments->inside);
+  add_run_options(command, arguments->run);
+  command.callback([arguments] { trace_each_prompt(*arguments); });
+}
+
+}  // namespace cutaway

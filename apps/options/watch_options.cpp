@@ -1,0 +1,34 @@
+#include "apps/options/watch_options.h"
+
+namespace cutaway::inside {
+namespace {
+
+std::vector<Edit> parsed(const std::vector<std::string>& texts) {
+  std::vector<Edit> edits;
+  for (const std::string& text : texts) edits.push_back(parse_edit(text));
+  return edits;
+}
+
+}  // namespace
+
+void add_inside_options(CLI::App& command, InsideOptions& options) {
+  command
+      .add_option(
+          "--edit", options.edits,
+          "Replace what layers give: PATH=zero, =identity, =scale:0.5 or =FILE.safetensors[:tensor]; PATH "
+          "may have stars, @3 or @0-9 behind it means these steps only; may be given several times")
+      ->type_name("PATH=WHAT")
+      ->expected(1)
+      ->take_all();
+  command.add_flag("--check-finite", options.check_finite,
+                   "Stop at the first NaN or infinity and say in which layer it is");
+}
+
+Watch::Watch(const InsideOptions& options) : editor_(parsed(options.edits)) {
+  if (!options.edits.empty()) observe_editor_.emplace(editor_);
+  if (options.check_finite) observe_finite_.emplace(finite_);
+}
+
+void Watch::check_edits() const { editor_.must_have_reached_all(); }
+
+}  // namespace cutaway::inside

@@ -1,0 +1,35 @@
+// The options of commands that open a run while it runs: --edit, --check-finite.   Doc: docs/what-if.md
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tensor/observers/edits.h"
+#include "tensor/observers/finite_check.h"
+
+namespace cutaway::inside {
+
+struct InsideOptions {
+  std::vector<std::string> edits;
+  bool check_finite = false;
+};
+void add_inside_options(CLI::App& command, InsideOptions& options);
+
+/// Observes the runs in its lifetime as the options say. Reads the edits first, so that a mistake in one is
+/// told before any work. Edits come first: other observers see what they leave.
+class Watch {
+ public:
+  explicit Watch(const InsideOptions& options);
+  /// Throws Error when an edit has reached no layer.
+  void check_edits() const;
+
+ private:
+  Editor editor_;
+  FiniteCheck finite_;
+  std::optional<Observe> observe_editor_, observe_finite_;
+};
+
+}  // namespace cutaway::inside

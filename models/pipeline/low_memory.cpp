@@ -1,0 +1,45 @@
+#include "models/pipeline/low_memory.h"
+
+#include <vector>
+
+#include "models/pipeline/vae_tiles.h"
+
+namespace cutaway {
+namespace {
+
+// run(i) for every image of a batch, joined to a batch again.
+template <class Run>
+Tensor in_turn(int64_t images, const Run& run) {
+  std::vector<Tensor> results;
+  for (int64_t i = 0; i < images; ++i) results.push_back(run(i));
+  return images == 1 ? results.front() : concat(results, 0);
+}
+
+}  // namespace
+
+Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt, const Savings& savings) {
+  const int64_t images = x.shape()[0];
+  if (!savings.unet_in_turn) return unet(x, std::vector<float>(static_cast<size_t>(images), t), prompt);
+  return in_turn(images, [&](int64_t i) {
+    return unet(slice(x, 0, i, i + 1), std::vector<float>{t}, slice(prompt, 0, i, i + 1));
+  });
+}
+
+Tensor decoded(const AutoencoderKL& vae, const Tensor& latent, const Savings& savings) {
+  const auto decode = [&](const Tensor& z) {
+    return savings.vae_tile > 0 ? decode_in_tiles(vae, z, savings.vae_tile) : vae.decode(z);
+  };
+  if (!savings.vae_in_turn) return decode(latent);
+  return in_turn(latent.shape()[0], [&](int64_t i) { return decode(slice(latent, 0, i, i + 1)); });
+}
+
+LatentDistribution encoded(const AutoencoderKL& vae, const Tensor& picture, const Savings& savings) {
+  const auto moments = [&](const Tensor& x) {
+    return savings.vae_tile > 0 ? moments_in_tiles(vae, x, savings.vae_tile) : vae.moments(x);
+  };
+  if (!savings.vae_in_turn) return vae.distribution(moments(picture));
+  return vae.distribution(
+      in_turn(picture.shape()[0], [&](int64_t i) { return moments(slice(picture, 0, i, i + 1)); }));
+}
+
+}  // namespace cutaway

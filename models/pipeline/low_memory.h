@@ -1,0 +1,25 @@
+// Savings: ways to take less memory for a picture, each for a price.   Doc: docs/memory.md
+#pragma once
+
+#include <cstdint>
+
+#include "models/unets/unet_sd.h"
+#include "models/vae.h"
+
+namespace cutaway {
+
+struct Savings {
+  bool unet_in_turn = false;  // the UNet sees one latent at a time: the two of guidance, those of a batch
+  bool vae_in_turn = false;   // the VAE sees one picture at a time
+  int64_t vae_tile = 0;       // the VAE sees pieces of at most so many pixels each way; 0: whole pictures
+};
+
+/// unet(x, t, prompt), as the savings say. The result is the same but for rounding.
+/// x: [N, C, h, w], prompt: [N, T, width]
+Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt, const Savings& savings);
+
+/// vae.decode(latent) and vae.encode(picture), as the savings say. Only tiles change the result, a little.
+Tensor decoded(const AutoencoderKL& vae, const Tensor& latent, const Savings& savings);
+LatentDistribution encoded(const AutoencoderKL& vae, const Tensor& picture, const Savings& savings);
+
+}  // namespace cutaway
