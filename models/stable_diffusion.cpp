@@ -109,7 +109,7 @@ Tensor predicted_by_bands(const UNet& unet, const Tensor& x, float t, const Tens
   const std::vector<int64_t> rows = even_bands(x.shape()[2], scale, neighbours.count());
   const Tensor context = told_from_pixels(prompt, rows, x.shape()[3], scale);
   const Bands bands(neighbours, rows, context.shape()[1]);
-  return bands.whole(predicted(unet, bands.cut(x), t, context, options.savings));
+  return bands.whole(predicted(unet, bands.cut(x), t, context, options.low_memory));
 }
 
 // Whatever way a run ends, no step goes on after it.
@@ -159,10 +159,10 @@ StableDiffusion StableDiffusion::load(const std::string& path, const LoadOptions
       .sample_size = sample_size_of(unet, networks.where("unet")),
   };
   must_fit_together(model, path);
-  model.new_words = NewWords(model.text_encoder.config.vocab_size);
+  model.textual_inversions = TextualInversions(model.text_encoder.config.vocab_size);
   for (const std::string& embedding : options.embeddings) {
-    for (NewWord& word : read_new_words(embedding, model.text_encoder.config.hidden_size))
-      model.new_words.add(std::move(word));
+    for (TextualInversion& word : read_textual_inversions(embedding, model.text_encoder.config.hidden_size))
+      model.textual_inversions.add(std::move(word));
   }
   return model;
 }
@@ -170,7 +170,7 @@ StableDiffusion StableDiffusion::load(const std::string& path, const LoadOptions
 Tensor StableDiffusion::encode_prompt(const std::string& prompt,
                                       const std::function<void(const std::string&)>& warning,
                                       const PromptRules& rules) const {
-  return prompt_context(tokenizer, text_encoder, new_words, prompt, rules, warning);
+  return prompt_context(tokenizer, text_encoder, textual_inversions, prompt, rules, warning);
 }
 
 GenerateOptions StableDiffusion::checked(GenerateOptions options) const {
@@ -212,7 +212,7 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
   const GenerateOptions options = checked(wanted);
   const int64_t batch = options.batch;
 
-  const PromptRules rules{options.conventions.prompt_weights, options.clip_skip};
+  const PromptRules rules{options.compat.prompt_weights, options.clip_skip};
   Tensor prompt = encode_prompt(options.prompt, events.warning, rules);  // [1, T, width]
   Tensor negative = encode_prompt(options.negative_prompt, events.warning, rules);
   repeat_to_equal_length(prompt, negative);
@@ -226,7 +226,7 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
   RunStart run;
   const auto predicted_here = [&](const Tensor& x, float t, const Tensor& context) {
     if (options.neighbours != nullptr) return predicted_by_bands(unet, x, t, context, options);
-    return predicted(unet, x, t, context, options.savings);
+    return predicted(unet, x, t, context, options.low_memory);
   };
   // The same by two programs, one prediction each.
   const auto guided_by_two = [&](const GuidancePartner& partner, const Tensor& x, float t) {
@@ -245,7 +245,7 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
     return guided(slice(y, 0, 0, batch), slice(y, 0, batch, 2 * batch), options.guidance_scale);
   };
 
-  RunNoise noise(options.conventions, options.seed, batch);
+  RunNoise noise(options.compat, options.seed, batch);
   run = run_start(*this, options, [&](const Shape& shape) { return noise.start(shape); });
   if (events.start) events.start(run.noise);
 
@@ -263,7 +263,7 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
                        (options.neighbours == nullptr || options.neighbours->place() == 0);
   if (!decodes) return result;  // another program makes the picture
   if (events.decode) events.decode();
-  result.picture = decoded(vae, scale(result.latent, 1 / vae.config.scaling_factor), options.savings);
+  result.picture = decoded(vae, scale(result.latent, 1 / vae.config.scaling_factor), options.low_memory);
   return result;
 }
 

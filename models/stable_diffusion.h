@@ -39,10 +39,10 @@ struct GenerateOptions {
   int64_t batch = 1;
   int64_t width = 0, height = 0;  // in pixels; 0 is the size the model was trained at
   // Whose picture it shall be, and how the prompt is read.   Doc: docs/compat.md
-  Conventions conventions = conventions_of("diffusers");
+  Compat compat = compat_of("diffusers");
   LevelSpacing spacing = LevelSpacing::by_sampler;
   int64_t clip_skip = 1;
-  Savings savings = {};  // of memory, for a price
+  LowMemory low_memory = {};  // of memory, for a price
   // Who else draws this picture; nobody where both are empty.   Doc: docs/larger-than-one-machine.md
   std::optional<GuidancePartner> partner = {};  // makes the other of guidance's predictions
   Neighbours* neighbours = nullptr;             // each predicts a band of rows; the first decodes the picture
@@ -86,7 +86,7 @@ struct StableDiffusion {
   AutoencoderKL vae;
   SchedulerConfig scheduler;
   int64_t sample_size = 64;  // latent pixels each way that the UNet was trained at
-  NewWords new_words = {};   // of textual inversion
+  TextualInversions textual_inversions = {};   // of textual inversion
 
   /// An inpainting model: its UNet also takes the mask and the masked picture, 9 channels in all.
   bool paints_masks() const { return unet.config.in_channels == 2 * vae.config.latent_channels + 1; }

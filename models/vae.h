@@ -43,7 +43,7 @@ struct DownEncoderBlock : Module {
 /// ResBlock, attention over the whole image, ResBlock. diffusers: UNetMidBlock2D.
 struct VaeMidBlock : Module {
   ResBlock resnet_0;
-  VaeAttention attention;
+  AttnBlock attention;
   ResBlock resnet_1;
 
   VaeMidBlock(int64_t channels, int64_t groups);

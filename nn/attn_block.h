@@ -8,12 +8,12 @@ namespace cutaway {
 
 /// One head as wide as the image has channels. CompVis: AttnBlock (with 1x1 convolutions), diffusers:
 /// Attention.
-struct VaeAttention : Module {
+struct AttnBlock : Module {
   GroupNorm group_norm;
   Linear to_q, to_k, to_v;
   Linear to_out;
 
-  VaeAttention(int64_t channels, int64_t groups)
+  AttnBlock(int64_t channels, int64_t groups)
       : group_norm(groups, channels, 1e-6F),
         to_q(channels, channels),
         to_k(channels, channels),

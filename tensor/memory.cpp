@@ -28,7 +28,7 @@ namespace {
 constexpr int64_t alignment = 64;
 constexpr int64_t huge_page = 2 << 20;
 
-// Where blocks come from: fresh memory, or for a rehearsal addresses without memory behind them.
+// Where blocks come from: fresh memory, or for a dry run addresses without memory behind them.
 //
 // Larger blocks are mapped each by itself, so that they go back to the operating system as soon as they are
 // given back, whatever malloc would hold.
@@ -89,7 +89,7 @@ struct Block {
 class BlockPool {
  public:
   BlockPool() : source_(false) {}
-  // For a rehearsal: what is in use already stays in use.
+  // For a dry run: what is in use already stays in use.
   BlockPool(const MemoryUse& use, bool frugal)
       : source_(true), frugal_(frugal), use_{use.live_bytes, use.peak_bytes, 0}, before_(use.live_bytes) {}
   ~BlockPool() { release(); }
@@ -137,7 +137,7 @@ class BlockPool {
     release();
   }
 
-  // Memory that is resident beside the blocks, for the peak of a rehearsal.
+  // Memory that is resident beside the blocks, for the peak of a dry run.
   void beside(int64_t bytes) {
     const std::lock_guard lock(mutex_);
     beside_ = bytes;
@@ -150,7 +150,7 @@ class BlockPool {
   }
   bool frugal() const { return frugal_; }
   void set_frugal(bool frugal) { frugal_ = frugal; }
-  const RehearsedMemory& rehearsed() const { return rehearsed_; }
+  const DryRunMemory& dry_run() const { return in_dry_run_; }
 
  private:
   struct Kept {
@@ -181,7 +181,7 @@ class BlockPool {
 
   void note_peak() {
     const int64_t tensors = use_.live_bytes + use_.kept_bytes - before_;
-    if (tensors + beside_ > rehearsed_.peak_bytes) rehearsed_ = {tensors + beside_, tensors, beside_};
+    if (tensors + beside_ > in_dry_run_.peak_bytes) in_dry_run_ = {tensors + beside_, tensors, beside_};
   }
 
   std::mutex mutex_;
@@ -192,17 +192,17 @@ class BlockPool {
   MemoryUse use_;
   int64_t before_ = 0;
   int64_t beside_ = 0;
-  RehearsedMemory rehearsed_;
+  DryRunMemory in_dry_run_;
 };
 
-// Tensors in static variables may outlive a pool's variable, and those of a rehearsal the rehearsal: each
+// Tensors in static variables may outlive a pool's variable, and those of a dry run the dry run: each
 // block owns its pool.
 std::shared_ptr<BlockPool> pool() {
   static auto* const the_pool = new std::shared_ptr<BlockPool>(std::make_shared<BlockPool>());
   return *the_pool;
 }
 
-thread_local std::shared_ptr<BlockPool> rehearsed_pool;
+thread_local std::shared_ptr<BlockPool> dry_run_pool;
 
 // What a tensor's shared_ptr does at its end. The debugger's printers read this object behind a tensor's
 // numbers (tools/gdb/cutaway_debug/objects.py): `bytes` is to stay first, two pointers after it.
@@ -223,7 +223,7 @@ std::shared_ptr<float> allocate_floats(int64_t count) {
     throw Error("a tensor of " + std::to_string(count) + " numbers is too large for this machine");
   }
   bytes = (bytes + alignment - 1) / alignment * alignment;
-  const std::shared_ptr<BlockPool> from = rehearsed_pool ? rehearsed_pool : pool();
+  const std::shared_ptr<BlockPool> from = dry_run_pool ? dry_run_pool : pool();
   const Block block = from->take(bytes);
   return {block.start, GiveBack{block.bytes, from}};
 }
@@ -234,19 +234,19 @@ void release_kept_memory() { pool()->release_kept(); }
 
 void keep_memory_frugally(bool frugally) { pool()->set_frugal(frugally); }
 
-void begin_rehearsed_memory() {
-  if (rehearsed_pool) throw Error("a rehearsal is already on");
-  rehearsed_pool = std::make_shared<BlockPool>(pool()->use(), pool()->frugal());
+void begin_dry_run_memory() {
+  if (dry_run_pool) throw Error("a dry run is already on");
+  dry_run_pool = std::make_shared<BlockPool>(pool()->use(), pool()->frugal());
 }
 
-RehearsedMemory end_rehearsed_memory() {
-  const RehearsedMemory memory = rehearsed_pool->rehearsed();
-  rehearsed_pool.reset();
+DryRunMemory end_dry_run_memory() {
+  const DryRunMemory memory = dry_run_pool->dry_run();
+  dry_run_pool.reset();
   return memory;
 }
 
-bool memory_is_rehearsed() { return rehearsed_pool != nullptr; }
+bool in_dry_run() { return dry_run_pool != nullptr; }
 
-void memory_beside_tensors(int64_t bytes) { rehearsed_pool->beside(bytes); }
+void memory_beside_tensors(int64_t bytes) { dry_run_pool->beside(bytes); }
 
 }  // namespace cutaway

@@ -25,21 +25,21 @@ void release_kept_memory();
 /// take more than the tensors alone at their peak. Costs some time: fresh memory is slow.
 void keep_memory_frugally(bool frugally);
 
-// ---- For rehearsals (tensor/dispatch/dry_run.h)
+// ---- For dry runs (tensor/dispatch/dry_run.h)
 
-/// What a rehearsal's memory came to.
-struct RehearsedMemory {
+/// What a dry run's memory came to.
+struct DryRunMemory {
   int64_t peak_bytes = 0;         // the most at once of all below together
   int64_t peak_tensor_bytes = 0;  // at that time: tensors and free list
   int64_t peak_other_bytes = 0;   // at that time: what was told by memory_beside_tensors
 };
 
-/// From here to end_rehearsed_memory, on this thread, allocate_floats only reserves addresses: nothing
+/// From here to end_dry_run_memory, on this thread, allocate_floats only reserves addresses: nothing
 /// becomes resident until it is touched. The free list behaves as it would in earnest.
-void begin_rehearsed_memory();
-RehearsedMemory end_rehearsed_memory();
-bool memory_is_rehearsed();
-/// In a rehearsal: so many bytes are resident beside the tensors from now on.
+void begin_dry_run_memory();
+DryRunMemory end_dry_run_memory();
+bool in_dry_run();
+/// In a dry run: so many bytes are resident beside the tensors from now on.
 void memory_beside_tensors(int64_t bytes);
 
 }  // namespace cutaway

@@ -38,7 +38,7 @@ void need_rank(const char* operation, const char* name, const Tensor& x, int ran
   }
 }
 
-// In a rehearsal this is also where a weight's pages are counted.
+// In a dry run this is also where a weight's pages are counted.
 enum class Reads { all, some };
 
 void need_loaded(const char* operation, const char* name, const Weight& weight, Reads reads = Reads::all) {
@@ -46,7 +46,7 @@ void need_loaded(const char* operation, const char* name, const Weight& weight, 
     refuse(operation, std::string(name) + " " + to_string(weight.shape) +
                           " has not been loaded; call load_weights before the layer is run");
   }
-  if (rehearsing() && reads == Reads::all) rehearsal::weight_used(weight);
+  if (in_dry_run() && reads == Reads::all) dry_run::weight_used(weight);
 }
 
 void need_shape(const char* operation, const char* name, const Weight& weight, const Shape& needed) {
@@ -84,11 +84,11 @@ int axis_from_front(const char* operation, const Tensor& x, int axis) {
 
 // Two operations, a multiplication and an addition, for each term of each sum.
 void count_products(int64_t sums, int64_t terms) {
-  if (rehearsing()) return;  // nothing is done
+  if (in_dry_run()) return;  // nothing is done
   trace::count_flops(2 * static_cast<double>(sums) * static_cast<double>(terms));
 }
 
-// ---- Rehearsals. Every version then runs as `fast` does, without computing. This is what the others hold
+// ---- Dry runs. Every version then runs as `fast` does, without computing. This is what the others hold
 // beside that.
 
 struct Held {
@@ -106,9 +106,9 @@ struct Held {
 };
 
 // The plain loops make the table of an attention twice, as scores and as weights; Eigen for one head.
-std::vector<Tensor> rehearsed_tables(const Tensor& q, const Tensor& k) {
+std::vector<Tensor> dry_run_tables(const Tensor& q, const Tensor& k) {
   const Backend backend = current_backend();
-  if (!rehearsing() || backend == Backend::fast) return {};
+  if (!in_dry_run() || backend == Backend::fast) return {};
   const Shape& qs = q.shape();
   const bool one_head = backend == Backend::eigen;
   const Shape table{one_head ? 1 : qs[0], one_head ? 1 : qs[1], qs[2], k.shape()[2]};
@@ -116,8 +116,8 @@ std::vector<Tensor> rehearsed_tables(const Tensor& q, const Tensor& k) {
 }
 
 // Eigen's convolution makes the whole matrix of pixels under taps.
-std::vector<Tensor> rehearsed_columns(int64_t taps, int64_t pixels) {
-  if (!rehearsing() || current_backend() != Backend::eigen) return {};
+std::vector<Tensor> dry_run_columns(int64_t taps, int64_t pixels) {
+  if (!in_dry_run() || current_backend() != Backend::eigen) return {};
   return {Tensor(Shape{taps, pixels})};
 }
 
@@ -131,7 +131,7 @@ Tensor run(const char* name, Version<Parameters...> ref, Version<Parameters...> 
            const std::type_identity_t<Parameters>&... arguments) {
   const Backend backend = current_backend();
   Tensor y;
-  if (rehearsing()) {
+  if (in_dry_run()) {
     Held held;
     if (backend != Backend::fast) (held.converted(arguments), ...);
     y = fast(arguments...);
@@ -145,11 +145,11 @@ Tensor run(const char* name, Version<Parameters...> ref, Version<Parameters...> 
     y = backend == Backend::eigen && eigen != nullptr ? eigen(arguments...) : ref(arguments...);
   }
   if (trace::observed()) trace::operation_done(name, y);
-  if (calls::recorder() != nullptr) {
+  if (replay::recorder() != nullptr) {
     const auto again = [=](const auto&... made) {
       return run<Parameters...>(name, ref, fast, eigen, made...);
     };
-    calls::record(name, y, again, arguments...);
+    replay::record(name, y, again, arguments...);
   }
   return y;
 }
@@ -229,7 +229,7 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
   const int64_t pixels = extent(x.shape()[2] + p.top + p.bottom, weight.shape[2]) *
                          extent(x.shape()[3] + p.left + p.right, weight.shape[3]);
   count_products(x.shape()[0] * out * pixels, weight.shape.count() / out);
-  const std::vector<Tensor> columns = rehearsed_columns(weight.shape.count() / out, pixels);
+  const std::vector<Tensor> columns = dry_run_columns(weight.shape.count() / out, pixels);
   const auto [rows, how] = bands::reached_by_kernel(name, x, weight.shape[2], options);
   return run(name, ref::conv2d, fast::conv2d, eigen::conv2d, rows, weight, bias, how);
 }
@@ -301,7 +301,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   const Tensor values = bands::reached_by_queries(name, q, v, options);
   if (trace::wants("probs")) trace::inner_value("probs", probs_of(q, keys, options));
   count_products(2 * q.count(), keys.shape()[2]);  // q k^T, and its softmax times v
-  const std::vector<Tensor> tables = rehearsed_tables(q, keys);
+  const std::vector<Tensor> tables = dry_run_tables(q, keys);
   return run(name, ref::attention, fast::attention, eigen::attention, q, keys, values, options);
 }
 
@@ -552,8 +552,8 @@ Tensor embedding(const TokenIds& ids, const Weight& weight) {
                        std::to_string(weight.shape[0]) + "; do the tokenizer and the model belong together?");
     }
   }
-  if (rehearsing())
-    rehearsal::rows_used(weight, static_cast<int64_t>(std::set(ids.ids.begin(), ids.ids.end()).size()));
+  if (in_dry_run())
+    dry_run::rows_used(weight, static_cast<int64_t>(std::set(ids.ids.begin(), ids.ids.end()).size()));
   return run(name, ref::embedding, fast::embedding, nullptr, ids, weight);
 }
 

@@ -39,7 +39,7 @@ class Observe {
 };
 
 /// While one lives, nobody sees this thread's layers: no observer is told, no breakpoint on a path stops.
-/// For runs that are not the user's, such as a rehearsal.
+/// For runs that are not the user's, such as a dry run.
 class Unwatched {
  public:
   Unwatched();

@@ -118,7 +118,7 @@ WeightValues Weight::f32() const {
   const bool aligned = reinterpret_cast<uintptr_t>(data) % alignof(float) == 0;
   if (loaded() && dtype == DType::f32 && aligned) return WeightValues(static_cast<const float*>(data));
   Tensor converted(shape);
-  if (!rehearsing()) read(0, shape.count(), converted.mutable_data());
+  if (!in_dry_run()) read(0, shape.count(), converted.mutable_data());
   return WeightValues(std::move(converted));
 }
 

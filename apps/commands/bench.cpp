@@ -42,7 +42,7 @@ struct Timing {
   int64_t page_faults = 0;  // in all timed calls; memory that is used again has none
   double cpu_seconds = 0;   // of all threads, the mean of a call: what other programs do changes it little
   double flop = 0;
-  int64_t announced_bytes = 0;  // the peak, as a rehearsal before the first call tells it
+  int64_t announced_bytes = 0;  // the peak, as a dry run before the first call tells it
   double first_layer = 0;       // seconds from the beginning of the first call until a layer is done
 
   double median() const {
@@ -77,10 +77,10 @@ struct FirstLayer : Observer {
 // The first call warms up: it touches fresh memory and the weights' pages.
 Timing timed(int repeat, const std::function<void()>& call) {
   Timing timing;
-  Rehearsal rehearsal;
+  DryRun dry_run;
   call();
   call();
-  timing.announced_bytes = rehearsal.finish().peak_bytes + resident_bytes();
+  timing.announced_bytes = dry_run.finish().peak_bytes + resident_bytes();
   const double before = trace::flops();
   FirstLayer first;
   {

@@ -20,16 +20,16 @@
 namespace cutaway {
 namespace {
 
-using inside::ComparedValue;
-using inside::Reference;
-using inside::Tolerance;
+using observers::ComparedValue;
+using observers::Reference;
+using observers::Tolerance;
 
 struct CompareArguments {
   std::string reference, other, model, tokenizer;
   bool free = false, all = false, exact = false;
   double tolerance = 0;  // 0: exact or 2e-5, as the reference allows
   std::string as = "table";
-  inside::InsideOptions inside;
+  WatchOptions inside;
   RunOptions run;
 };
 
@@ -62,29 +62,29 @@ void sort_by(const std::map<std::string, size_t>& order, std::vector<std::string
   });
 }
 
-Tolerance tolerance_for(const CompareArguments& arguments, const inside::Metadata& metadata) {
+Tolerance tolerance_for(const CompareArguments& arguments, const pictures::Metadata& metadata) {
   if (arguments.exact) return {.exact = true};
   if (arguments.tolerance > 0) return {.relative = arguments.tolerance};
-  return {.exact = inside::made_by_this_program(metadata)};
+  return {.exact = pictures::made_by_this_program(metadata)};
 }
 
 Verdict compare_with_model(const CompareArguments& arguments, const Reference& reference) {
-  const inside::Metadata& metadata = reference.file().metadata();
-  const std::string* recorded = inside::find_text(metadata, "model");
+  const pictures::Metadata& metadata = reference.file().metadata();
+  const std::string* recorded = pictures::find_text(metadata, "model");
   if (arguments.model.empty() && recorded == nullptr)
     throw Error(arguments.reference + " does not say its model; name one with --model");
   StableDiffusion model = StableDiffusion::load(arguments.model.empty() ? *recorded : arguments.model,
                                                 {.tokenizer = arguments.tokenizer, .variant = ""});
   const Tolerance tolerance = tolerance_for(arguments, metadata);
-  inside::Comparison comparison(reference, tolerance, !arguments.free);
+  observers::Comparison comparison(reference, tolerance, !arguments.free);
   // The edits that the run was recorded with belong to it; those given now are differences to look at.
-  inside::InsideOptions options = arguments.inside;
-  const std::vector<std::string> before = inside::recorded_edits(metadata);
+  WatchOptions options = arguments.inside;
+  const std::vector<std::string> before = pictures::recorded_edits(metadata);
   options.edits.insert(options.edits.begin(), before.begin(), before.end());
-  const inside::Watch watch(options);
+  const Watch watch(options);
   {
     const Observe observe(comparison);
-    inside::repeat_run(model, reference.file());
+    pictures::repeat_run(model, reference.file());
   }
   watch.check_edits();
   Verdict verdict{.mode = arguments.free ? "free" : "teacher-forced",
@@ -100,19 +100,19 @@ Verdict compare_with_model(const CompareArguments& arguments, const Reference& r
 Verdict compare_with_trace(const CompareArguments& arguments, const Reference& reference) {
   const Reference other(SafetensorsFile::open(arguments.other));
   const auto same = [&](const char* key) {
-    const std::string* a = inside::find_text(reference.file().metadata(), key);
-    const std::string* b = inside::find_text(other.file().metadata(), key);
+    const std::string* a = pictures::find_text(reference.file().metadata(), key);
+    const std::string* b = pictures::find_text(other.file().metadata(), key);
     return a != nullptr && b != nullptr && *a == *b;
   };
   Tolerance tolerance{.exact = arguments.exact || (same("program") && same("backend") && same("isa"))};
   if (arguments.tolerance > 0) tolerance = {.relative = arguments.tolerance};
   Verdict verdict{.mode = "two traces",
                   .tolerance = tolerance,
-                  .values = inside::compare_traces(reference, other, tolerance),
+                  .values = observers::compare_traces(reference, other, tolerance),
                   .unmatched = 0,
                   .first_diverging = "",
                   .wrong_layers = {}};
-  for (const std::string& layer : inside::blamed(verdict.values)) {
+  for (const std::string& layer : observers::blamed(verdict.values)) {
     if (!layer.empty()) verdict.wrong_layers.push_back(layer);
   }
   // What differs first; when it is a layer's input, and nothing before it was recorded, there is no layer to
@@ -139,10 +139,10 @@ void print_json(const CompareArguments& arguments, const Verdict& verdict) {
                                {"layer", value.blame},
                                {"equal", value.equal},
                                {"shape", to_string(value.shape)},
-                               {"max_abs", inside::json_number(value.distance.max_abs)},
-                               {"relative", inside::json_number(value.distance.relative)},
-                               {"cosine", inside::json_number(value.distance.cosine)}};
-    if (value.distance.comparable) row["worst"] = inside::index_text(value.shape, value.distance.worst);
+                               {"max_abs", observers::json_number(value.distance.max_abs)},
+                               {"relative", observers::json_number(value.distance.relative)},
+                               {"cosine", observers::json_number(value.distance.cosine)}};
+    if (value.distance.comparable) row["worst"] = observers::index_text(value.shape, value.distance.worst);
     if (!value.hint.empty()) row["hint"] = value.hint;
     rows.push_back(std::move(row));
   }
@@ -176,7 +176,7 @@ void print_table(const CompareArguments& arguments, const Verdict& verdict) {
         "%s %-*s %-20s %10.3g %10.3g %12.9f  %s%s%s\n", value.equal ? " " : "!", static_cast<int>(longest),
         value.name.c_str(), to_string(value.shape).c_str(), value.distance.max_abs, value.distance.relative,
         value.distance.cosine,
-        value.distance.comparable ? inside::index_text(value.shape, value.distance.worst).c_str() : "-",
+        value.distance.comparable ? observers::index_text(value.shape, value.distance.worst).c_str() : "-",
         value.hint.empty() ? "" : "  ", value.hint.c_str());
   }
   std::printf("%zu values compared (%s; equal means %s), %zu differ\n", verdict.values.size(),
@@ -253,7 +253,7 @@ void add_compare_command(CLI::App& program, int& exit_code) {
   command.add_option("--as", arguments->as, "How to print: table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
-  inside::add_inside_options(command, arguments->inside);
+  add_watch_options(command, arguments->inside);
   add_run_options(command, arguments->run);
   command.callback([arguments, &exit_code] { exit_code = compare(*arguments); });
 }

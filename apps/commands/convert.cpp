@@ -70,10 +70,10 @@ std::string below(const char* prefix, const std::optional<std::string>& name) {
 void write_file(const ConvertArguments& arguments, Networks& networks) {
   std::vector<NamedWeight> weights;
   collect(weights, arguments, networks.unet, [&](const std::string& name) {
-    return below(ldm_unet_prefix, ldm_unet_name(name, networks.unet.config));
+    return below(compvis_unet_prefix, compvis_unet_name(name, networks.unet.config));
   });
   collect(weights, arguments, networks.vae, [&](const std::string& name) {
-    return below(ldm_vae_prefix, ldm_vae_name(name, networks.vae.config));
+    return below(compvis_vae_prefix, compvis_vae_name(name, networks.vae.config));
   });
   for (NamedWeight& named : weights) {
     const Shape& shape = named.weight.shape;
@@ -83,7 +83,7 @@ void write_file(const ConvertArguments& arguments, Networks& networks) {
     named.dtype = dtype_for(arguments, named.name, named.weight);
   }
   collect(weights, arguments, networks.text_encoder,
-          [](const std::string& name) { return ldm_text_prefix + name; });
+          [](const std::string& name) { return compvis_text_prefix + name; });
   // The sizes go along, since shapes do not tell all of them.
   std::map<std::string, std::string> metadata{{"cutaway.config", networks.sizes.dump()}};
   if (to_gguf(arguments)) {

@@ -39,12 +39,12 @@ struct GenerateArguments {
   bool quiet = false;
   std::string from;            // a picture to draw again
   int64_t place_in_batch = 0;  // which picture of the batch is that one, from 1; 0: all are wanted
-  workflow::JobOptions jobs;
+  pictures::JobOptions jobs;
   std::string split;  // "guidance" or "rows"; "" where it was not given
-  workflow::ImageOptions images;
-  workflow::PreviewOptions preview;
+  pictures::ImageOptions images;
+  pictures::PreviewOptions preview;
   MemoryOptions memory;
-  inside::InsideOptions inside;
+  WatchOptions inside;
   RunOptions run;
   int64_t pictures = 1;  // of all jobs together, whoever draws them
 };
@@ -69,11 +69,11 @@ void warn(const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\
 
 // What a picture says of the run beyond the command line. The prompt and seed of each are added where it is
 // written.
-workflow::Known known_of(const GenerateOptions& options, const workflow::GivenImages& images,
+pictures::Known known_of(const GenerateOptions& options, const pictures::GivenImages& images,
                          StableDiffusion& model) {
-  workflow::Known known{{"width", std::to_string(options.width)},
+  pictures::Known known{{"width", std::to_string(options.width)},
                         {"height", std::to_string(options.height)},
-                        {"model hash", workflow::fingerprint(model)},
+                        {"model hash", pictures::fingerprint(model)},
                         {"init-image hash", images.image_hash()},
                         {"mask hash", images.mask_hash()},
                         {"backend", chosen_backend()},
@@ -86,7 +86,7 @@ workflow::Known known_of(const GenerateOptions& options, const workflow::GivenIm
     known["strength"] = options.mask ? "1" : shown(static_cast<float>(default_strength));
   for (const auto& [keyword, text] : to_texts(options))
     known[keyword] = text;  // apps/options/compat_options.h
-  if (options.start) known["latents hash"] = workflow::fingerprint(*options.start);
+  if (options.start) known["latents hash"] = pictures::fingerprint(*options.start);
   return known;
 }
 
@@ -120,7 +120,7 @@ struct LatentLog {
 
 // What cannot be meant.
 void check_jobs(const GenerateArguments& arguments) {
-  const workflow::JobOptions& jobs = arguments.jobs;
+  const pictures::JobOptions& jobs = arguments.jobs;
   if (arguments.prompts.empty())
     throw Error("give what to draw as --prompt, or a picture to draw again as --from");
   if (arguments.picture.batch < 1)
@@ -143,20 +143,20 @@ void check_jobs(const GenerateArguments& arguments) {
 }
 
 // The jobs that are this program's part, in their order.
-std::vector<workflow::Job> own_jobs(GenerateArguments& arguments, uint64_t first_seed) {
-  const workflow::Shard shard = workflow::to_shard(arguments.jobs.shard);
-  std::vector<workflow::Job> jobs =
-      workflow::all_jobs(arguments.prompts.size(), arguments.jobs.seeds, first_seed, arguments.picture.batch);
+std::vector<pictures::Job> own_jobs(GenerateArguments& arguments, uint64_t first_seed) {
+  const pictures::Shard shard = pictures::to_shard(arguments.jobs.shard);
+  std::vector<pictures::Job> jobs =
+      pictures::all_jobs(arguments.prompts.size(), arguments.jobs.seeds, first_seed, arguments.picture.batch);
   if (!arguments.save_latents.empty() && jobs.size() > 1)
     throw Error("--save-latents takes the latents of one prompt; give one --prompt and one seed");
   arguments.pictures = arguments.picture.batch * static_cast<int64_t>(jobs.size());
   std::erase_if(jobs,
-                [&](const workflow::Job& job) { return !shard.has(job.first / arguments.picture.batch); });
+                [&](const pictures::Job& job) { return !shard.has(job.first / arguments.picture.batch); });
   return jobs;
 }
 
-void check_outputs(const GenerateArguments& arguments, const std::vector<workflow::Job>& jobs) {
-  for (const workflow::Job& job : jobs) {
+void check_outputs(const GenerateArguments& arguments, const std::vector<pictures::Job>& jobs) {
+  for (const pictures::Job& job : jobs) {
     for (int64_t i = 0; i < arguments.picture.batch; ++i)
       must_be_writable(picture_path(arguments, job.first + i));
   }
@@ -196,7 +196,7 @@ void write_preview(const GenerateArguments& arguments, int64_t first, const Tens
 }
 
 Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const GenerateArguments& arguments,
-            const inside::Watch& watch, const workflow::Preview& preview, int64_t first,
+            const Watch& watch, const pictures::Preview& preview, int64_t first,
             const MemoryMeasures& measures) {
   Progress progress(arguments.quiet);
   LatentLog log;
@@ -247,20 +247,20 @@ void say_written(const std::string& path, uint64_t seed, Clock::time_point begin
 
 // What picture i of a job says of itself.
 std::vector<PngText> texts_of_picture(const GenerateOptions& options, int64_t i, const CLI::App& command,
-                                      workflow::Known known) {
+                                      pictures::Known known) {
   known["prompt"] = options.prompt;
   known["seed"] = std::to_string(seed_of_picture(options, i));
   if (options.batch > 1) {
     known["place in batch"] = std::to_string(i + 1);
     known["seed of batch"] = std::to_string(options.seed);
   }
-  return workflow::to_texts(command, known);
+  return pictures::to_texts(command, known);
 }
 
 // The pictures of one job that are wanted: calls visit(i, path, texts) for each.
 template <class Visit>
-void each_picture(const GenerateArguments& arguments, const workflow::Job& job,
-                  const GenerateOptions& options, const CLI::App& command, const workflow::Known& known,
+void each_picture(const GenerateArguments& arguments, const pictures::Job& job,
+                  const GenerateOptions& options, const CLI::App& command, const pictures::Known& known,
                   const Visit& visit) {
   for (int64_t i = 0; i < options.batch; ++i) {
     if (arguments.place_in_batch > 0 && i + 1 != arguments.place_in_batch) continue;
@@ -277,23 +277,23 @@ void must_not_replace(const std::string& from, const std::string& out) {
 
 // What ranks must have in common to draw the same pictures: all that these will say of themselves.
 std::string all_lines(const GenerateArguments& arguments, uint64_t first_seed, const CLI::App& command,
-                      workflow::Known known) {
+                      pictures::Known known) {
   known["seed"] = std::to_string(first_seed);
   std::string lines;
-  for (const PngText& text : workflow::to_texts(command, known))
+  for (const PngText& text : pictures::to_texts(command, known))
     lines += text.keyword + " " + text.text + "\n";
   for (const std::string& prompt : arguments.prompts) lines += "prompt " + prompt + "\n";
   return lines + "seeds " + arguments.jobs.seeds + "\n";
 }
 
 // Has an earlier run drawn all pictures of this job? Says so.
-bool is_done(const GenerateArguments& arguments, const workflow::Job& job, const GenerateOptions& options,
-             const CLI::App& command, const workflow::Known& known) {
+bool is_done(const GenerateArguments& arguments, const pictures::Job& job, const GenerateOptions& options,
+             const CLI::App& command, const pictures::Known& known) {
   if (!arguments.jobs.resume) return false;
   bool done = true;
   each_picture(arguments, job, options, command, known,
                [&](int64_t, const std::string& path, const auto& texts) {
-                 done = done && workflow::is_finished(path, options.width, options.height, texts);
+                 done = done && pictures::is_finished(path, options.width, options.height, texts);
                });
   if (mpi::of_first(done ? "done" : "") != "done") return false;
   each_picture(arguments, job, options, command, known, [&](int64_t i, const std::string& path, const auto&) {
@@ -306,8 +306,8 @@ bool is_done(const GenerateArguments& arguments, const workflow::Job& job, const
 void generate(GenerateArguments& arguments, CLI::App& command) {
   const mpi::Split split = mpi::join(arguments.jobs.shard, arguments.split);
   if (!arguments.jobs.prompts_file.empty())
-    workflow::add_prompts_of_file(arguments.jobs.prompts_file, command);
-  std::optional<workflow::EarlierRun> earlier;
+    pictures::add_prompts_of_file(arguments.jobs.prompts_file, command);
+  std::optional<pictures::EarlierRun> earlier;
   if (!arguments.from.empty()) {
     must_not_replace(arguments.from, arguments.out);
     earlier.emplace(arguments.from, command);
@@ -319,29 +319,29 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   GenerateOptions options = to_generate_options(arguments.picture);
   mpi::share(options, split);
   const uint64_t first_seed = options.seed;
-  const std::vector<workflow::Job> jobs = own_jobs(arguments, first_seed);
+  const std::vector<pictures::Job> jobs = own_jobs(arguments, first_seed);
   if (mpi::speaks()) check_outputs(arguments, jobs);
-  const workflow::GivenImages images(arguments.images);
+  const pictures::GivenImages images(arguments.images);
   StableDiffusion model = load_model(arguments.picture);
   if (!arguments.quiet) std::printf("loaded    %27.3f s\n", seconds_since(begin));
   images.add_to(options, model, warn);
   options = model.checked(options);
-  workflow::Known known = known_of(options, images, model);
+  pictures::Known known = known_of(options, images, model);
   if (earlier) earlier->check(known, warn);
   mpi::must_agree(all_lines(arguments, first_seed, command, known));
   options.prompt = arguments.prompts.front();
   const MemoryPlan plan = memory_plan(model, options, arguments.memory);
-  options.savings = plan.savings;
-  mpi::must_agree_on(plan.savings, split);
-  const int64_t tile = plan.savings.vae_tile;
+  options.low_memory = plan.low_memory;
+  mpi::must_agree_on(plan.low_memory, split);
+  const int64_t tile = plan.low_memory.vae_tile;
   known["vae tiling"] = tile > 0 ? std::to_string(tile) : "";  // "" leaves no text
   if (!arguments.quiet) announce(plan);
   const MemoryMeasures measures(model, plan);
-  const inside::Watch watch(arguments.inside);
-  const workflow::Preview preview(arguments.preview, model);
+  const Watch watch(arguments.inside);
+  const pictures::Preview preview(arguments.preview, model);
 
   std::vector<Tensor> batches;
-  for (const workflow::Job& job : jobs) {
+  for (const pictures::Job& job : jobs) {
     options.prompt = arguments.prompts[job.prompt];
     options.seed = job.seed;
     if (is_done(arguments, job, options, command, known)) continue;
@@ -360,7 +360,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   }
   if (arguments.columns > 0 && mpi::speaks()) {
     known["seed"] = std::to_string(first_seed);
-    workflow::write_sheet(arguments.out, batches, arguments.columns, workflow::to_texts(command, known));
+    pictures::write_sheet(arguments.out, batches, arguments.columns, pictures::to_texts(command, known));
     say_written(arguments.out, first_seed, begin);
   }
 }
@@ -379,10 +379,10 @@ void add_generate_command(CLI::App& program, int&) {
                   "Draw this picture again from what its text chunks say; options given here count instead")
       ->type_name("FILE.png");
   add_picture_options(command, arguments->picture);
-  workflow::add_job_options(command, arguments->jobs);
+  pictures::add_job_options(command, arguments->jobs);
   mpi::add_split_option(command, arguments->split);
-  workflow::add_image_options(command, arguments->images);
-  workflow::add_preview_options(command, arguments->preview);
+  pictures::add_image_options(command, arguments->images);
+  pictures::add_preview_options(command, arguments->preview);
   command
       .add_option("--save-latents", arguments->save_latents,
                   "Write the noise and the latent after each step to a file")
@@ -397,7 +397,7 @@ void add_generate_command(CLI::App& program, int&) {
       ->check(CLI::Range(1, 100));
   command.add_flag("--quiet", arguments->quiet, "Print nothing but the picture's path, seed and time");
   add_memory_options(command, arguments->memory);
-  inside::add_inside_options(command, arguments->inside);
+  add_watch_options(command, arguments->inside);
   add_run_options(command, arguments->run);
   command.callback([arguments, &command] { generate(*arguments, command); });
 }

@@ -20,8 +20,8 @@
 namespace cutaway {
 namespace {
 
-using inside::LayerRecord;
-using inside::Recorder;
+using observers::LayerRecord;
+using observers::Recorder;
 
 struct TraceArguments {
   PictureOptions picture;
@@ -31,7 +31,7 @@ struct TraceArguments {
   bool no_inputs = false, manifest = false;
   std::string out, npy;
   std::string as = "table";
-  inside::InsideOptions inside;
+  WatchOptions inside;
   RunOptions run;
 };
 
@@ -61,7 +61,7 @@ void print_table(const std::vector<LayerRecord>& records) {
   std::printf("%-9s %-*s %-20s %10s %10s %10s %10s %5s %9s %9s %9s\n", "call", width, "path", "shape", "mean",
               "std", "min", "max", "NaN", "ms", "MFLOP", "KB");
   for (const LayerRecord& record : records) {
-    const inside::Summary& s = record.summary;
+    const observers::Summary& s = record.summary;
     std::printf("%-9s %-*s %-20s %10.4g %10.4g %10.4g %10.4g %5lld", record.tag.c_str(), width,
                 record.path.c_str(), to_string(record.shape).c_str(), s.mean, s.std, s.min, s.max,
                 static_cast<long long>(s.nan + s.infinite));
@@ -73,16 +73,16 @@ void print_table(const std::vector<LayerRecord>& records) {
   }
 }
 
-nlohmann::ordered_json to_json(const std::vector<LayerRecord>& records, const inside::Metadata& metadata) {
+nlohmann::ordered_json to_json(const std::vector<LayerRecord>& records, const pictures::Metadata& metadata) {
   nlohmann::ordered_json rows = nlohmann::json::array();
   for (const LayerRecord& record : records) {
     nlohmann::ordered_json row{{"call", record.tag}, {"path", record.path}};
     row["shape"] = nlohmann::json::array();
     for (int axis = 0; axis < record.shape.rank(); ++axis) row["shape"].push_back(record.shape[axis]);
-    row["mean"] = inside::json_number(record.summary.mean);
-    row["std"] = inside::json_number(record.summary.std);
-    row["min"] = inside::json_number(record.summary.min);
-    row["max"] = inside::json_number(record.summary.max);
+    row["mean"] = observers::json_number(record.summary.mean);
+    row["std"] = observers::json_number(record.summary.std);
+    row["min"] = observers::json_number(record.summary.min);
+    row["max"] = observers::json_number(record.summary.max);
     row["nan"] = record.summary.nan;
     row["infinite"] = record.summary.infinite;
     if (record.is_layer) {
@@ -108,7 +108,7 @@ void write_npy_files(const std::string& folder, const std::vector<NamedTensor>& 
 
 // One run, recorded.
 struct Recording {
-  inside::Metadata metadata;
+  pictures::Metadata metadata;
   std::vector<LayerRecord> records;
   std::vector<NamedTensor> tensors;  // what the run began and ended with, then those of the layers
 };
@@ -119,12 +119,12 @@ Recording run(const TraceArguments& arguments, const StableDiffusion& model, con
   const Observe observe(recorder);
   Recording recording;
   if (!arguments.network.empty()) {
-    const inside::NetworkCall call =
-        inside::read_call(arguments.network, SafetensorsFile::open(arguments.inputs), "");
-    inside::run_call(model, call);
+    const pictures::NetworkCall call =
+        pictures::read_call(arguments.network, SafetensorsFile::open(arguments.inputs), "");
+    pictures::run_call(model, call);
     for (const NamedTensor& input : call.inputs)
       recording.tensors.push_back({"call/in/" + input.name, input.tensor});
-    recording.metadata = {{"format", inside::trace_format}, {"network", arguments.network}};
+    recording.metadata = {{"format", pictures::trace_format}, {"network", arguments.network}};
     return recording;
   }
   const GenerateEvents events{
@@ -138,7 +138,7 @@ Recording run(const TraceArguments& arguments, const StableDiffusion& model, con
   const GenerateResult result = model.generate(options, events);
   recording.tensors.push_back({"run/out/latent", result.latent});
   recording.tensors.push_back({"run/out/picture", result.picture});
-  recording.metadata = inside::to_metadata(options);
+  recording.metadata = pictures::to_metadata(options);
   return recording;
 }
 
@@ -155,8 +155,8 @@ Recording record(const TraceArguments& arguments, const StableDiffusion& model,
     throw Error("no layer of the run fits --layers and --at; without the two, all layers are listed");
   }
   recording.metadata["model"] = arguments.picture.model;
-  recording.metadata.merge(inside::program_metadata());
-  inside::add_edits(recording.metadata, arguments.inside.edits);
+  recording.metadata.merge(pictures::program_metadata());
+  pictures::add_edits(recording.metadata, arguments.inside.edits);
   recording.records = recorder.records();
   recording.tensors.insert(recording.tensors.end(), recorder.tensors().begin(), recorder.tensors().end());
   return recording;
@@ -180,10 +180,10 @@ void trace_each_prompt(const TraceArguments& arguments) {
   check(arguments);
   StableDiffusion model = load_model(arguments.picture);
   const std::map<std::string, int64_t> bytes = weight_bytes(model);
-  const inside::Watch watch(arguments.inside);
+  const Watch watch(arguments.inside);
   GenerateOptions options = to_generate_options(arguments.picture);
   const size_t runs = std::max<size_t>(1, arguments.prompts.size());
-  inside::TraceManifest manifest;
+  pictures::TraceManifest manifest;
   nlohmann::ordered_json all = nlohmann::json::array();
   for (size_t i = 0; i < runs; ++i) {
     if (!arguments.prompts.empty()) options.prompt = arguments.prompts[i];
@@ -223,7 +223,7 @@ void add_trace_command(CLI::App& program, int&) {
       ->take_all();
   add_picture_options(command, arguments->picture);
   std::string names;
-  for (const std::string& name : inside::network_names()) names += (names.empty() ? "" : ", ") + name;
+  for (const std::string& name : pictures::network_names()) names += (names.empty() ? "" : ", ") + name;
   command
       .add_option("--network", arguments->network,
                   "Instead of a whole run, one call of one network: " + names)
@@ -258,7 +258,7 @@ void add_trace_command(CLI::App& program, int&) {
   command.add_option("--as", arguments->as, "How to print: table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
-  inside::add_inside_options(command, arguments->inside);
+  add_watch_options(command, arguments->inside);
   add_run_options(command, arguments->run);
   command.callback([arguments] { trace_each_prompt(*arguments); });
 }

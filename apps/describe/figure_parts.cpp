@@ -101,7 +101,7 @@ std::string css_of(const std::string& type) {
                                                           {"CLIPEncoderLayer", "transformer"},
                                                           {"CrossAttention", "attention"},
                                                           {"CLIPAttention", "attention"},
-                                                          {"VaeAttention", "attention"},
+                                                          {"AttnBlock", "attention"},
                                                           {"Conv2d", "conv"},
                                                           {"Downsample", "conv"},
                                                           {"Upsample", "conv"},

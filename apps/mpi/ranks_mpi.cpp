@@ -92,7 +92,7 @@ class Ranks : public Neighbours {
     Borders borders;
     if (!top && !last.empty()) borders.above = Tensor(last.shape());
     if (!bottom && !first.empty()) borders.below = Tensor(first.shape());
-    if (rehearsing()) return borders;
+    if (in_dry_run()) return borders;
     const int64_t size = first.count() + last.count();
     must_be(meet(Kind::borders, size), std::vector<int64_t>(static_cast<size_t>(count()), size));
     // Everyone upwards, then everyone downwards. Beyond the picture there is MPI_PROC_NULL, which takes and
@@ -111,7 +111,7 @@ class Ranks : public Neighbours {
       parts.push_back(rank == place() ? mine : Tensor(shape));
       sizes.push_back(shape.count());
     }
-    if (rehearsing()) return parts;
+    if (in_dry_run()) return parts;
     must_be(meet(Kind::tensors, mine.count()), sizes);
     for (int rank = 0; rank < count(); ++rank) {
       Tensor& part = parts[static_cast<size_t>(rank)];
@@ -123,7 +123,7 @@ class Ranks : public Neighbours {
 
   std::vector<double> gather(const std::vector<double>& mine) override {
     std::vector<double> all(mine.size() * static_cast<size_t>(count()));
-    if (rehearsing()) return all;
+    if (in_dry_run()) return all;
     const auto size = static_cast<int64_t>(mine.size());
     must_be(meet(Kind::numbers, size), std::vector<int64_t>(static_cast<size_t>(count()), size));
     MPI_Allgather(mine.data(), as_count(size), MPI_DOUBLE, all.data(), as_count(size), MPI_DOUBLE,

@@ -29,9 +29,9 @@ void share(GenerateOptions& options, Split split) {
   options.partner = GuidancePartner{.has_prompt = speaks(), .exchange = exchange};
 }
 
-void must_agree_on(const Savings& savings, Split split) {
+void must_agree_on(const LowMemory& low_memory, Split split) {
   if (split == Split::rows)
-    must_agree(std::string("--max-memory for ") + (savings.unet_in_turn ? "one latent" : "all latents") +
+    must_agree(std::string("--max-memory for ") + (low_memory.unet_in_turn ? "one latent" : "all latents") +
                " at a time in the UNet\n");
 }
 

@@ -19,7 +19,7 @@ void share(GenerateOptions& options, Split split);
 
 /// With rows, all ranks must give the UNet the same batches. Throws Error when they do not, since their
 /// memory was planned by itself on each.
-void must_agree_on(const Savings& savings, Split split);
+void must_agree_on(const LowMemory& low_memory, Split split);
 
 /// For what a picture says of itself: how many bands it was drawn in; "" for the usual one.
 std::string bands_text(const GenerateOptions& options);

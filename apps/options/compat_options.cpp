@@ -24,7 +24,7 @@ int64_t whole_number(const std::string& name, const std::string& text) {
 
 }  // namespace
 
-void add_convention_options(CLI::App& command, ConventionOptions& options) {
+void add_compat_options(CLI::App& command, CompatOptions& options) {
   command
       .add_option(
           "--compat", options.compat,
@@ -54,31 +54,31 @@ void add_convention_options(CLI::App& command, ConventionOptions& options) {
       ->type_name("SOURCE");
 }
 
-void apply(const ConventionOptions& given, GenerateOptions& options) {
-  options.conventions = conventions_of(given.compat);
+void apply(const CompatOptions& given, GenerateOptions& options) {
+  options.compat = compat_of(given.compat);
   if (!given.prompt_weights.empty())
-    options.conventions.prompt_weights = prompt_weights_named(given.prompt_weights);
+    options.compat.prompt_weights = prompt_weights_named(given.prompt_weights);
   if (!given.noise.empty()) {
     const RandomSource source = random_source_named(given.noise);
     // ComfyUI draws the starting noise on the processor always; what may differ is where the steps draw.
-    const bool starts_on_cpu = options.conventions.step_stream == StepNoise::same_seed_anew;
-    if (!starts_on_cpu) options.conventions.start_noise = source;
-    options.conventions.step_noise = source;
+    const bool starts_on_cpu = options.compat.step_stream == StepNoise::same_seed_anew;
+    if (!starts_on_cpu) options.compat.start_noise = source;
+    options.compat.step_noise = source;
   }
   if (!given.schedule.empty()) options.spacing = level_spacing_named(given.schedule);
   options.clip_skip = given.clip_skip;
 }
 
 uint64_t seed_of_picture(const GenerateOptions& options, int64_t i) {
-  const bool own = options.conventions.noise_for == NoiseFor::picture;
+  const bool own = options.compat.noise_for == NoiseFor::picture;
   return options.seed + (own ? static_cast<uint64_t>(i) : 0);
 }
 
 std::map<std::string, std::string> to_texts(const GenerateOptions& options) {
-  const Conventions& chosen = options.conventions;
-  const Conventions& usual = conventions_of(chosen.name);
+  const Compat& chosen = options.compat;
+  const Compat& usual = compat_of(chosen.name);
   std::map<std::string, std::string> texts;
-  if (usual.name != conventions_of("diffusers").name) texts["compat"] = usual.name;
+  if (usual.name != compat_of("diffusers").name) texts["compat"] = usual.name;
   if (chosen.prompt_weights != usual.prompt_weights)
     texts["prompt weights"] = to_string(chosen.prompt_weights);
   if (chosen.step_noise != usual.step_noise) texts["noise"] = to_string(chosen.step_noise);
@@ -87,8 +87,8 @@ std::map<std::string, std::string> to_texts(const GenerateOptions& options) {
   return texts;
 }
 
-ConventionOptions conventions_in(const std::map<std::string, std::string>& texts) {
-  ConventionOptions options;
+CompatOptions compat_in(const std::map<std::string, std::string>& texts) {
+  CompatOptions options;
   const auto read = [&](const char* key, std::string& value) {
     if (const auto found = texts.find(key); found != texts.end()) value = found->second;
   };

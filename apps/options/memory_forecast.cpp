@@ -35,13 +35,13 @@ bool being_debugged() { return status_number("TracerPid") != 0; }
 
 Forecast forecast(const StableDiffusion& model, const GenerateOptions& options, const GenerateEvents& events,
                   Observer* observer) {
-  Rehearsal rehearsal;
+  DryRun dry_run;
   {
     std::optional<Observe> observe;
     if (observer != nullptr) observe.emplace(*observer);
     model.generate(options, events);
   }
-  const RehearsedMemory memory = rehearsal.finish();
+  const DryRunMemory memory = dry_run.finish();
   Forecast forecast;
   forecast.program_bytes = resident_bytes();
   forecast.weight_bytes = memory.peak_other_bytes;

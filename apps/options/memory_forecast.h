@@ -18,7 +18,7 @@ struct Forecast {
   int64_t tensor_bytes = 0;   // tensors, scratch memory of the kernels, memory kept to be used again
 };
 
-/// Rehearses the run (tensor/dispatch/dry_run.h) with the backend, instruction set and threads in use. Of the
+/// A dry run (tensor/dispatch/dry_run.h) with the backend, instruction set and threads in use. Of the
 /// observers only the given one sees it.
 Forecast forecast(const StableDiffusion& model, const GenerateOptions& options,
                   const GenerateEvents& events = {}, Observer* observer = nullptr);
@@ -31,7 +31,7 @@ std::string to_string(const Forecast& forecast);
 int64_t resident_bytes();
 int64_t peak_resident_bytes();
 
-/// Is a debugger attached? Then nothing is rehearsed that need not be: the user's breakpoints would stop in
+/// Is a debugger attached? Then there is no dry run that need not be: the user's breakpoints would stop in
 /// it, where tensors mean nothing.
 bool being_debugged();
 

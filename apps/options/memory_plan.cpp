@@ -58,7 +58,7 @@ int64_t with_margin(int64_t bytes) { return bytes + bytes / 50 + 2000000; }
 
 MemoryPlan with_forecast(const StableDiffusion& model, const GenerateOptions& options, MemoryPlan plan) {
   GenerateOptions how = options;
-  how.savings = plan.savings;
+  how.low_memory = plan.low_memory;
   const MemoryMeasures measures(model, plan);
   plan.forecast = forecast(model, how, measures.with({}), measures.passing());
   return plan;
@@ -100,10 +100,10 @@ std::string MemoryPlan::measures() const {
   };
   add(frugal, "no memory kept for later");
   add(let_go, "weights let go after each network");
-  add(savings.vae_in_turn, "one picture at a time in the VAE");
-  add(savings.unet_in_turn, "one latent at a time in the UNet");
+  add(low_memory.vae_in_turn, "one picture at a time in the VAE");
+  add(low_memory.unet_in_turn, "one latent at a time in the UNet");
   add(in_passing, "weights let go while it runs");
-  add(savings.vae_tile > 0, "VAE in tiles of " + std::to_string(savings.vae_tile) + " pixels");
+  add(low_memory.vae_tile > 0, "VAE in tiles of " + std::to_string(low_memory.vae_tile) + " pixels");
   return text;
 }
 
@@ -115,7 +115,7 @@ MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& opti
   // is not worth reading them again for the next picture.
   none.let_go = bytes_of_weights(model) > large_weights;
   if (memory.vae_tile) {
-    none.savings.vae_tile =
+    none.low_memory.vae_tile =
         *memory.vae_tile != 0 ? *memory.vae_tile : model.sample_size * model.vae.config.scale();
   }
   if (memory.most.empty() && being_debugged()) return none;
@@ -128,10 +128,10 @@ MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& opti
   // All measures at once; then each is left out again if it fits without, the dearest first.
   const std::vector<int64_t> tiles =
       memory.vae_tile ? std::vector<int64_t>{} : tiles_for(model, options);  // its own choice stays
-  MemoryPlan plan{.frugal = true, .let_go = true, .in_passing = true, .savings = none.savings};
-  plan.savings.unet_in_turn = options.guidance_scale != 1 || options.batch > 1;
-  plan.savings.vae_in_turn = options.batch > 1;
-  if (!tiles.empty()) plan.savings.vae_tile = tiles.back();
+  MemoryPlan plan{.frugal = true, .let_go = true, .in_passing = true, .low_memory = none.low_memory};
+  plan.low_memory.unet_in_turn = options.guidance_scale != 1 || options.batch > 1;
+  plan.low_memory.vae_in_turn = options.batch > 1;
+  if (!tiles.empty()) plan.low_memory.vae_tile = tiles.back();
   plan = with_forecast(model, options, plan);
   if (!fits(plan)) {
     throw Error("the run cannot fit into " + memory.most + ": with all that can be done (" + plan.measures() +
@@ -139,14 +139,14 @@ MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& opti
                 "; allow at least that much, or take a smaller picture");
   }
   std::vector<std::function<void(MemoryPlan&)>> omissions = {
-      [&](MemoryPlan& p) { p.savings.vae_tile = none.savings.vae_tile; }};
+      [&](MemoryPlan& p) { p.low_memory.vae_tile = none.low_memory.vae_tile; }};
   for (const int64_t tile : tiles) {
     omissions.emplace_back(
-        [tile](MemoryPlan& p) { p.savings.vae_tile = std::max(p.savings.vae_tile, tile); });
+        [tile](MemoryPlan& p) { p.low_memory.vae_tile = std::max(p.low_memory.vae_tile, tile); });
   }
   omissions.emplace_back([](MemoryPlan& p) { p.in_passing = false; });
-  omissions.emplace_back([](MemoryPlan& p) { p.savings.unet_in_turn = false; });
-  omissions.emplace_back([](MemoryPlan& p) { p.savings.vae_in_turn = false; });
+  omissions.emplace_back([](MemoryPlan& p) { p.low_memory.unet_in_turn = false; });
+  omissions.emplace_back([](MemoryPlan& p) { p.low_memory.vae_in_turn = false; });
   omissions.emplace_back([](MemoryPlan& p) { p.frugal = false; });
   omissions.emplace_back([&](MemoryPlan& p) { p.let_go = none.let_go; });
   for (const auto& leave_out : omissions) {

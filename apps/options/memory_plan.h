@@ -23,7 +23,7 @@ struct MemoryPlan {
   bool frugal = false;      // fresh memory is asked for only when none is kept
   bool let_go = false;      // the pages of a network's weights go when it has done its part
   bool in_passing = false;  // they go after every few layers
-  Savings savings = {};
+  LowMemory low_memory = {};
   Forecast forecast = {};
 
   /// "VAE in tiles of 256 pixels, ..."; "" without any.

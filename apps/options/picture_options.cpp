@@ -95,7 +95,7 @@ void add_picture_options(CLI::App& command, PictureOptions& options) {
       .add_option("--latents", options.latents,
                   "Start from this noise: a safetensors file, FILE or FILE:tensor")
       ->type_name("FILE[:tensor]");
-  add_convention_options(command, options.conventions);
+  add_compat_options(command, options.compat);
 }
 
 StableDiffusion load_model(const PictureOptions& options) {
@@ -117,7 +117,7 @@ GenerateOptions to_generate_options(const PictureOptions& given) {
   options.width = given.width;
   options.height = given.height;
   if (!given.latents.empty()) options.start = read_latents(given.latents);
-  apply(given.conventions, options);
+  apply(given.compat, options);
   return options;
 }
 

@@ -26,7 +26,7 @@ struct PictureOptions {
   int64_t width = 0, height = 0;
   std::string latents;  // FILE or FILE:tensor
   std::vector<std::string> embeddings;
-  ConventionOptions conventions;
+  CompatOptions compat;
 
   PictureOptions();
 };

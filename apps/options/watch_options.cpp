@@ -1,6 +1,6 @@
 #include "apps/options/watch_options.h"
 
-namespace cutaway::inside {
+namespace cutaway {
 namespace {
 
 std::vector<Edit> parsed(const std::vector<std::string>& texts) {
@@ -11,7 +11,7 @@ std::vector<Edit> parsed(const std::vector<std::string>& texts) {
 
 }  // namespace
 
-void add_inside_options(CLI::App& command, InsideOptions& options) {
+void add_watch_options(CLI::App& command, WatchOptions& options) {
   command
       .add_option(
           "--edit", options.edits,
@@ -24,11 +24,11 @@ void add_inside_options(CLI::App& command, InsideOptions& options) {
                    "Stop at the first NaN or infinity and say in which layer it is");
 }
 
-Watch::Watch(const InsideOptions& options) : editor_(parsed(options.edits)) {
+Watch::Watch(const WatchOptions& options) : editor_(parsed(options.edits)) {
   if (!options.edits.empty()) observe_editor_.emplace(editor_);
   if (options.check_finite) observe_finite_.emplace(finite_);
 }
 
 void Watch::check_edits() const { editor_.must_have_reached_all(); }
 
-}  // namespace cutaway::inside
+}  // namespace cutaway

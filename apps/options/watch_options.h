@@ -10,19 +10,19 @@
 #include "tensor/observers/edits.h"
 #include "tensor/observers/finite_check.h"
 
-namespace cutaway::inside {
+namespace cutaway {
 
-struct InsideOptions {
+struct WatchOptions {
   std::vector<std::string> edits;
   bool check_finite = false;
 };
-void add_inside_options(CLI::App& command, InsideOptions& options);
+void add_watch_options(CLI::App& command, WatchOptions& options);
 
 /// Observes the runs in its lifetime as the options say. Reads the edits first, so that a mistake in one is
 /// told before any work. Edits come first: other observers see what they leave.
 class Watch {
  public:
-  explicit Watch(const InsideOptions& options);
+  explicit Watch(const WatchOptions& options);
   /// Throws Error when an edit has reached no layer.
   void check_edits() const;
 
@@ -32,4 +32,4 @@ class Watch {
   std::optional<Observe> observe_editor_, observe_finite_;
 };
 
-}  // namespace cutaway::inside
+}  // namespace cutaway

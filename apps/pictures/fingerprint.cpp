@@ -6,7 +6,7 @@
 #include "nn/formula_weights.h"
 #include "tensor/files/residency.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 namespace {
 
 constexpr int64_t sample = 8;  // numbers from the beginning, the middle and the end of a weight
@@ -50,4 +50,4 @@ std::string fingerprint(const Tensor& tensor) {
   return digits(fnv1a64(bytes));
 }
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

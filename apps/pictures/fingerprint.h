@@ -5,7 +5,7 @@
 
 #include "models/stable_diffusion.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 
 /// 16 hexadecimal digits from name, shape and a few numbers of every weight: of a checkpoint of gigabytes a
 /// few megabytes are read. Two models with the same one are the same but for a change made on purpose.
@@ -13,4 +13,4 @@ std::string fingerprint(StableDiffusion& model);
 /// The same of all numbers of a tensor.
 std::string fingerprint(const Tensor& tensor);
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

@@ -9,7 +9,7 @@
 #include "tensor/error.h"
 #include "tensor/files/png_reader.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 namespace {
 
 // Where a picture is transparent, `paper` shows through.
@@ -150,4 +150,4 @@ Tensor to_mask(const RgbPicture& rgb) {
   return mask;
 }
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

@@ -9,7 +9,7 @@
 #include "apps/pictures/resize.h"
 #include "models/stable_diffusion.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 
 struct ImageOptions {
   std::string init_image;  // a PNG file, "" for none
@@ -43,4 +43,4 @@ Tensor to_picture(const RgbPicture& rgb);
 /// [1, 1, H, W]: 1 where the picture is at least half bright, else 0.
 Tensor to_mask(const RgbPicture& rgb);
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

@@ -10,7 +10,7 @@
 #include "tensor/files/png_reader.h"
 #include "tensor/files/text.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 namespace {
 
 constexpr uint64_t most_pictures = 1000000;
@@ -123,4 +123,4 @@ bool is_finished(const std::string& path, int64_t width, int64_t height, const s
   }
 }
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

@@ -9,7 +9,7 @@
 
 #include "tensor/files/png.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 
 struct JobOptions {
   std::string prompts_file;  // a prompt a line; "" for none
@@ -54,4 +54,4 @@ std::vector<Job> all_jobs(size_t prompts, const std::string& seeds, uint64_t fir
 /// the same file.
 bool is_finished(const std::string& path, int64_t width, int64_t height, const std::vector<PngText>& texts);
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

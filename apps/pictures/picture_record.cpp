@@ -8,7 +8,7 @@
 #include "tensor/files/png_reader.h"
 #include "tensor/files/text.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 namespace {
 
 uint64_t number_in(const std::string& path, const std::string& keyword, const std::string& text) {
@@ -172,4 +172,4 @@ void EarlierRun::check(const Known& known, const std::function<void(const std::s
   }
 }
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

@@ -10,7 +10,7 @@
 
 #include "tensor/files/png.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 
 /// One thing that a picture's text chunks say.
 struct RecordEntry {
@@ -53,4 +53,4 @@ class EarlierRun {
   std::set<std::string> given_;  // the options that the command line itself has
 };
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

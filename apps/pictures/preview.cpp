@@ -8,7 +8,7 @@
 #include "tensor/error.h"
 #include "tensor/ops.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 namespace {
 
 constexpr int64_t chart_pixels = 16;  // of the latent, each way
@@ -142,4 +142,4 @@ Tensor Preview::picture(const Step& step) const {
   return upsample_nearest(colours_(step.x0), step.x0.shape()[2] * by, step.x0.shape()[3] * by);
 }
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

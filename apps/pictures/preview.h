@@ -8,7 +8,7 @@
 
 #include "models/stable_diffusion.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 
 struct PreviewOptions {
   int every = 0;  // steps; 0 for none
@@ -44,4 +44,4 @@ class Preview {
   LatentColours colours_;
 };
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

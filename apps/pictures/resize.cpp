@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 namespace {
 
 // Weights are whole numbers of 2^-22, as much as 8-bit values leave room for in 32 bits.
@@ -84,4 +84,4 @@ RgbPicture resized(const RgbPicture& picture, int64_t width, int64_t height) {
   return result;
 }
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 
 /// Rows of red, green and blue, 0 to 255.
 struct RgbPicture {
@@ -18,4 +18,4 @@ struct RgbPicture {
 /// Image.resize(size, LANCZOS), with which diffusers prepares its pictures.
 RgbPicture resized(const RgbPicture& picture, int64_t width, int64_t height);
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

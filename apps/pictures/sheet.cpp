@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 
 void write_sheet(const std::string& path, const std::vector<Tensor>& batches, int64_t most_columns,
                  const std::vector<PngText>& texts) {
@@ -23,4 +23,4 @@ void write_sheet(const std::string& path, const std::vector<Tensor>& batches, in
   write_png(path, sheet_width, sheet_height, 3, sheet, texts);
 }
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

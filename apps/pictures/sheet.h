@@ -8,10 +8,10 @@
 #include "tensor/files/png.h"
 #include "tensor/tensor.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 
 /// All pictures of the batches [N, 3, H, W] in rows on white, two pixels apart.
 void write_sheet(const std::string& path, const std::vector<Tensor>& batches, int64_t most_columns,
                  const std::vector<PngText>& texts);
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

@@ -13,7 +13,7 @@
 #include "tensor/files/text.h"
 #include "tensor/ops.h"
 
-namespace cutaway::inside {
+namespace cutaway::pictures {
 namespace {
 
 // Nine digits tell every float from its neighbours.
@@ -109,7 +109,7 @@ GenerateOptions from_metadata(const Metadata& metadata, const std::string& file)
   options.batch = read.number<int64_t>("batch");
   options.width = read.number<int64_t>("width");
   options.height = read.number<int64_t>("height");
-  apply(conventions_in(metadata), options);
+  apply(compat_in(metadata), options);
   return options;
 }
 
@@ -241,4 +241,4 @@ void TraceManifest::write() const {
   file.commit();
 }
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::pictures

@@ -9,7 +9,7 @@
 #include "models/stable_diffusion.h"
 #include "tensor/files/safetensors.h"
 
-namespace cutaway::inside {
+namespace cutaway::pictures {
 
 using Metadata = std::map<std::string, std::string>;
 
@@ -66,4 +66,4 @@ class TraceManifest {
   nlohmann::ordered_json cases_ = nlohmann::json::object();
 };
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::pictures

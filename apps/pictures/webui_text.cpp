@@ -6,7 +6,7 @@
 #include "tensor/error.h"
 #include "tensor/files/text.h"
 
-namespace cutaway::workflow {
+namespace cutaway::pictures {
 namespace {
 
 // webui's names of the samplers that are here too.
@@ -84,4 +84,4 @@ std::vector<PngText> from_webui_text(const std::string& path, const std::string&
   return texts;
 }
 
-}  // namespace cutaway::workflow
+}  // namespace cutaway::pictures

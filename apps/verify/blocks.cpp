@@ -10,7 +10,7 @@ Tensor prompt_of(const Inputs& in) {
   return in.has("encoder_hidden_states") ? in.tensor("encoder_hidden_states") : Tensor();
 }
 
-Subject attention(const Blueprint& b) {
+Fixture attention(const LayerSpec& b) {
   return subject_of(attention_of(b.weights, "", unet_options(b.params).heads), b.source,
                     [](const CrossAttention& layer, const Inputs& in) {
                       const Tensor x = in.tensor("hidden_states");
@@ -19,14 +19,14 @@ Subject attention(const Blueprint& b) {
                     });
 }
 
-Subject basic_transformer_block(const Blueprint& b) {
+Fixture basic_transformer_block(const LayerSpec& b) {
   return subject_of(transformer_block_of(b.weights, "", unet_options(b.params)), b.source,
                     [](const BasicTransformerBlock& layer, const Inputs& in) {
                       return Outputs{{"y", layer(in.tensor("hidden_states"), prompt_of(in))}};
                     });
 }
 
-Subject transformer_2d(const Blueprint& b) {
+Fixture transformer_2d(const LayerSpec& b) {
   LayerOptions options = unet_options(b.params);
   options.transformer_eps = static_cast<float>(b.params.number("eps", options.transformer_eps));
   return subject_of(transformer_of(b.weights, "", options), b.source,
@@ -35,11 +35,11 @@ Subject transformer_2d(const Blueprint& b) {
                     });
 }
 
-Subject clip_encoder_layer(const Blueprint& b) {
+Fixture clip_encoder_layer(const LayerSpec& b) {
   return one_to_one(clip_layer_of(b.weights, b.params), b.source, "hidden_states", "y");
 }
 
-Subject resblock(const Blueprint& b) {
+Fixture resblock(const LayerSpec& b) {
   const LayerOptions options = unet_options(b.params);
   const bool of_the_vae = !b.weights.has_below("time_emb_proj");
   const float eps = of_the_vae ? vae_options(b.params).resnet_eps : options.resnet_eps;
@@ -49,11 +49,11 @@ Subject resblock(const Blueprint& b) {
                     });
 }
 
-Subject time_embedding_mlp(const Blueprint& b) {
+Fixture time_embedding_mlp(const LayerSpec& b) {
   return one_to_one(time_embedding_of(b.weights, ""), b.source, "t_emb", "temb");
 }
 
-Subject down_block(const Blueprint& b) {
+Fixture down_block(const LayerSpec& b) {
   return subject_of(
       down_block_of(b.weights, unet_options(b.params)), b.source,
       [](const DownBlock& layer, const Inputs& in) {
@@ -64,7 +64,7 @@ Subject down_block(const Blueprint& b) {
       });
 }
 
-Subject up_block(const Blueprint& b) {
+Fixture up_block(const LayerSpec& b) {
   return subject_of(
       up_block_of(b.weights, unet_options(b.params)), b.source, [](const UpBlock& layer, const Inputs& in) {
         std::vector<Tensor> skips;  // the last one is joined first
@@ -75,37 +75,37 @@ Subject up_block(const Blueprint& b) {
       });
 }
 
-Subject mid_block(const Blueprint& b) {
+Fixture mid_block(const LayerSpec& b) {
   return subject_of(
       mid_block_of(b.weights, unet_options(b.params)), b.source, [](const MidBlock& layer, const Inputs& in) {
         return Outputs{{"sample", layer(in.tensor("hidden_states"), temb_of(in), prompt_of(in))}};
       });
 }
 
-Subject downsample(const Blueprint& b) {
+Fixture downsample(const LayerSpec& b) {
   const bool right_and_bottom = b.params.integer("padding", 1) == 0;
   const Padding padding = right_and_bottom ? Padding{.right = 1, .bottom = 1} : Padding::all(1);
   return one_to_one(downsample_of(b.weights, "", padding), b.source, "hidden_states", "sample");
 }
 
-Subject upsample(const Blueprint& b) {
+Fixture upsample(const LayerSpec& b) {
   return one_to_one(upsample_of(b.weights, ""), b.source, "hidden_states", "sample");
 }
 
-Subject vae_attention(const Blueprint& b) {
+Fixture vae_attention(const LayerSpec& b) {
   return one_to_one(vae_attention_of(b.weights, "", vae_options(b.params)), b.source, "hidden_states",
                     "sample");
 }
 
-Subject vae_down_encoder_block(const Blueprint& b) {
+Fixture vae_down_encoder_block(const LayerSpec& b) {
   return one_to_one(vae_down_block_of(b.weights, vae_options(b.params)), b.source, "hidden_states", "sample");
 }
 
-Subject vae_up_decoder_block(const Blueprint& b) {
+Fixture vae_up_decoder_block(const LayerSpec& b) {
   return one_to_one(vae_up_block_of(b.weights, vae_options(b.params)), b.source, "hidden_states", "sample");
 }
 
-Subject vae_mid_block(const Blueprint& b) {
+Fixture vae_mid_block(const LayerSpec& b) {
   return one_to_one(vae_mid_block_of(b.weights, vae_options(b.params)), b.source, "hidden_states", "sample");
 }
 

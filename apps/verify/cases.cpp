@@ -39,7 +39,7 @@ const std::map<std::string, std::string>& not_built() {
       {"ddpm_unet_diffusers", "the UNet of DDPM is"},
       {"freeu", "FreeU is"},
       {"ip_adapter", "IP-Adapter is"},
-      {"ldm_unet", "the UNet of unconditional latent diffusion is"},
+      {"compvis_unet", "the UNet of unconditional latent diffusion is"},
       {"lora_diffusers_old", "LoRA is"},
       {"lora_diffusers_peft", "LoRA is"},
       {"lora_kohya", "LoRA is"},

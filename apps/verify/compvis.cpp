@@ -9,39 +9,39 @@ namespace {
 using Names = std::vector<std::pair<std::string, std::string>>;  // theirs, ours
 
 // Every layer that goes by another name there is found by it.
-Subject with_names(Subject subject, const Names& names) {
-  for (const auto& [theirs, ours] : names) subject.aliases[theirs] = Place::value_at(ours);
-  return subject;
+Fixture with_names(Fixture fixture, const Names& names) {
+  for (const auto& [theirs, ours] : names) fixture.aliases[theirs] = ValueName::value_at(ours);
+  return fixture;
 }
 
-Subject compvis_resblock(const Blueprint& b) {
+Fixture compvis_resblock(const LayerSpec& b) {
   const Names names = {{"in_layers.0", "norm1"},          {"in_layers.2", "conv1"},
                        {"emb_layers.1", "time_emb_proj"}, {"out_layers.0", "norm2"},
                        {"out_layers.3", "conv2"},         {"skip_connection", "conv_shortcut"}};
   const WeightTable weights = b.weights.renamed(names);
   const LayerOptions options = unet_options(b.params);
-  Subject subject = with_names(
+  Fixture fixture = with_names(
       subject_of(resblock_of(weights, "", options.groups, options.resnet_eps), weights,
                  [](const ResBlock& layer, const Inputs& in) {
                    return Outputs{{"h", layer(in.tensor("x"), in.has("emb") ? in.tensor("emb") : Tensor())}};
                  }),
       names);
-  subject.aliases["in_layers.1"] = Place::operation_at("", "silu", 0);
-  subject.aliases["emb_layers.0"] = Place::operation_at("", "silu", 1);
-  subject.aliases["out_layers.1"] = Place::operation_at("", "silu", 2);
+  fixture.aliases["in_layers.1"] = ValueName::operation_at("", "silu", 0);
+  fixture.aliases["emb_layers.0"] = ValueName::operation_at("", "silu", 1);
+  fixture.aliases["out_layers.1"] = ValueName::operation_at("", "silu", 2);
   // out_layers.2 is the dropout of training, so the same as before it
-  subject.aliases["out_layers.2"] = Place::operation_at("", "silu", 2);
-  subject.aliases["in_layers"] = Place::value_at("conv1");
-  subject.aliases["emb_layers"] = Place::value_at("time_emb_proj");
-  subject.aliases["out_layers"] = Place::value_at("conv2");
+  fixture.aliases["out_layers.2"] = ValueName::operation_at("", "silu", 2);
+  fixture.aliases["in_layers"] = ValueName::value_at("conv1");
+  fixture.aliases["emb_layers"] = ValueName::value_at("time_emb_proj");
+  fixture.aliases["out_layers"] = ValueName::value_at("conv2");
   // Without a convolution it is the identity.
   if (!weights.has_below("conv_shortcut")) {
-    subject.aliases["skip_connection"] = Place{.what = Place::What::input, .path = ""};
+    fixture.aliases["skip_connection"] = ValueName{.what = ValueName::What::input, .path = ""};
   }
-  return subject;
+  return fixture;
 }
 
-Subject spatial_transformer(const Blueprint& b) {
+Fixture spatial_transformer(const LayerSpec& b) {
   LayerOptions options = unet_options(b.params);
   options.transformer_eps = static_cast<float>(b.params.number("eps", options.transformer_eps));
   return subject_of(transformer_of(b.weights, "", options), b.source,
@@ -50,17 +50,17 @@ Subject spatial_transformer(const Blueprint& b) {
                     });
 }
 
-Subject compvis_downsample(const Blueprint& b) {
+Fixture compvis_downsample(const LayerSpec& b) {
   const Names names = {{"op", "conv"}};
   const WeightTable weights = b.weights.renamed(names);
   return with_names(one_to_one(downsample_of(weights, "", Padding::all(1)), weights, "x", "h"), names);
 }
 
-Subject compvis_upsample(const Blueprint& b) {
+Fixture compvis_upsample(const LayerSpec& b) {
   return one_to_one(upsample_of(b.weights, ""), b.source, "x", "h");
 }
 
-Subject vae_resnet_block(const Blueprint& b) {
+Fixture vae_resnet_block(const LayerSpec& b) {
   const Names names = {{"nin_shortcut", "conv_shortcut"}, {"temb_proj", "time_emb_proj"}};
   const WeightTable weights = b.weights.renamed(names);
   const LayerOptions options = vae_options(b.params);
@@ -86,17 +86,17 @@ void make_linear(WeightTable& weights) {
   }
 }
 
-Subject vae_attn_block(const Blueprint& b) {
+Fixture vae_attn_block(const LayerSpec& b) {
   const Names names = {
       {"norm", "group_norm"}, {"q", "to_q"}, {"k", "to_k"}, {"v", "to_v"}, {"proj_out", "to_out.0"}};
   WeightTable weights = b.weights.renamed(names);
   make_linear(weights);
-  Subject subject =
+  Fixture fixture =
       with_names(one_to_one(vae_attention_of(weights, "", vae_options(b.params)), weights, "x", "h"), names);
   for (const char* name : {"q", "k", "v", "proj_out"}) {
-    subject.aliases[name].view = Place::View::tokens_as_image;
+    fixture.aliases[name].view = ValueName::View::tokens_as_image;
   }
-  return subject;
+  return fixture;
 }
 
 }  // namespace

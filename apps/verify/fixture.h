@@ -49,14 +49,14 @@ class Inputs {
 
 using Outputs = std::map<std::string, Tensor>;
 
-struct Subject {
+struct Fixture {
   std::set<std::string> paths;  // of every layer inside, "" being the subject itself
   std::function<Outputs(const Inputs&)> run;
-  std::map<std::string, Place> aliases;  // where to look for names that only the reference has
+  std::map<std::string, ValueName> aliases;  // where to look for names that only the reference has
 };
 
 /// What a subject is built from.
-struct Blueprint {
+struct LayerSpec {
   const FileEntry& entry;
   const Params& params;  // of the case
   Params config;         // the network's config.json, of the case or its base
@@ -64,7 +64,7 @@ struct Blueprint {
   const WeightTable& weights;  // empty for the formula
 };
 
-using Builder = Subject (*)(const Blueprint&);
+using Builder = Fixture (*)(const LayerSpec&);
 using Builders = std::map<std::string, Builder>;
 
 // kind -> how it is built
@@ -76,18 +76,18 @@ bool is_layer(const std::string& kind);
 
 /// Loads a layer and makes it a subject: `run(layer, inputs)` gives its outputs by name.
 template <class Layer, class Run>
-Subject subject_of(Layer layer, const WeightSource& source, Run run) {
+Fixture subject_of(Layer layer, const WeightSource& source, Run run) {
   auto shared = std::make_shared<Layer>(std::move(layer));
   load_weights(*shared, "", source);
-  Subject subject;
-  for_each_module(*shared, "", [&](const std::string& path, const Module&) { subject.paths.insert(path); });
-  subject.run = [shared, run](const Inputs& in) -> Outputs { return run(*shared, in); };
-  return subject;
+  Fixture fixture;
+  for_each_module(*shared, "", [&](const std::string& path, const Module&) { fixture.paths.insert(path); });
+  fixture.run = [shared, run](const Inputs& in) -> Outputs { return run(*shared, in); };
+  return fixture;
 }
 
 /// For a layer of one tensor in and one out.
 template <class Layer>
-Subject one_to_one(Layer layer, const WeightSource& source, const std::string& input,
+Fixture one_to_one(Layer layer, const WeightSource& source, const std::string& input,
                    const std::string& output) {
   return subject_of(std::move(layer), source, [input, output](const Layer& l, const Inputs& in) {
     return Outputs{{output, l(in.tensor(input))}};

@@ -52,7 +52,7 @@ Tensor joined_sample(const Inputs& in) {
   return parts.size() == 1 ? parts.front() : concat(parts, 1);
 }
 
-Subject sd_unet(const Blueprint& b) {
+Fixture sd_unet(const LayerSpec& b) {
   UNetConfig config = unet_config(b.config.values(), b.config.where());
   const bool formula = b.entry.weights == "formula";
   // An inpainting network is its base's but for the channels that go in.
@@ -75,9 +75,9 @@ Subject sd_unet(const Blueprint& b) {
   });
 }
 
-Subject vae(const Blueprint& b) {
+Fixture vae(const LayerSpec& b) {
   const bool formula = b.entry.weights == "formula";
-  Subject subject = subject_of(AutoencoderKL(vae_config(b.config.values(), b.config.where())), b.source,
+  Fixture fixture = subject_of(AutoencoderKL(vae_config(b.config.values(), b.config.where())), b.source,
                                [formula](const AutoencoderKL& network, const Inputs& in) -> Outputs {
                                  const VaeInputs inputs = vae_inputs(network.config, in, formula);
                                  Outputs outputs;
@@ -94,15 +94,15 @@ Subject vae(const Blueprint& b) {
                                    outputs[""] = outputs["image"];  // a run with one output
                                  return outputs;
                                });
-  subject.aliases["out/moments"] = Place::value_at("quant_conv");
-  return subject;
+  fixture.aliases["out/moments"] = ValueName::value_at("quant_conv");
+  return fixture;
 }
 
 constexpr std::string_view clip_skip = "clip_skip";
 
-Subject clip_text(const Blueprint& b) {
+Fixture clip_text(const LayerSpec& b) {
   const ClipTextConfig config = clip_text_config(b.config.values(), b.config.where());
-  Subject subject =
+  Fixture fixture =
       subject_of(CLIPTextModel(config), b.source, [](const CLIPTextModel& model, const Inputs& in) {
         const TokenIds ids = in.tokens("input_ids");
         const Tensor last = model(ids);
@@ -121,12 +121,12 @@ Subject clip_text(const Blueprint& b) {
       config.num_hidden_layers == 1
           ? "text_model.embeddings"
           : "text_model.encoder.layers." + std::to_string(config.num_hidden_layers - 2);
-  subject.aliases["out/hidden_state_penultimate"] = Place::value_at(before_last);
-  return subject;
+  fixture.aliases["out/hidden_state_penultimate"] = ValueName::value_at(before_last);
+  return fixture;
 }
 
 // The text encoder of the base with rows for new words, the file's own weight.
-Subject textual_inversion(const Blueprint& b) {
+Fixture textual_inversion(const LayerSpec& b) {
   WeightTable table = b.weights;
   const auto rows = table.weights().extract("emb_params");
   if (rows.empty()) throw Error(b.entry.file + " has no emb_params, the rows of the new words");

@@ -15,7 +15,7 @@
 namespace cutaway::verify {
 namespace {
 
-Comparison told(const inside::ComparedValue& value, const TensorEntry& entry) {
+Comparison told(const observers::ComparedValue& value, const TensorEntry& entry) {
   Comparison comparison;
   comparison.name = value.name;
   comparison.shape = entry.shape;
@@ -44,17 +44,17 @@ Comparisons run_recorded_run(const Case& the_case) {
   const StableDiffusion model =
       StableDiffusion::load(std::filesystem::exists(beside, ignored) ? beside : model_path);
 
-  const inside::Reference reference(SafetensorsFile::open(the_case.path()));
+  const observers::Reference reference(SafetensorsFile::open(the_case.path()));
   check_against_manifest(reference.file(), *the_case.entry);
-  inside::Comparison comparison(reference, {}, true);
-  const inside::Watch watch({.edits = inside::recorded_edits(reference.file().metadata())});
+  observers::Comparison comparison(reference, {}, true);
+  const Watch watch({.edits = pictures::recorded_edits(reference.file().metadata())});
   {
     const Observe observe(comparison);
-    inside::repeat_run(model, reference.file());
+    pictures::repeat_run(model, reference.file());
   }
   Comparisons comparisons;
   std::set<std::string> met;
-  for (const inside::ComparedValue& value : comparison.values()) {
+  for (const observers::ComparedValue& value : comparison.values()) {
     met.insert(value.name);
     const TensorEntry* entry = the_case.entry->find(value.name);
     if (entry != nullptr && entry->atol) comparisons.push_back(told(value, *entry));

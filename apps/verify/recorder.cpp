@@ -4,10 +4,10 @@
 
 namespace cutaway::verify {
 
-Recorder::Recorder(const std::vector<Place>& wanted) {
-  for (const Place& place : wanted) {
-    if (place.what == Place::What::value) values_[place.path];
-    if (place.what == Place::What::input) inputs_[place.path];
+Recorder::Recorder(const std::vector<ValueName>& wanted) {
+  for (const ValueName& place : wanted) {
+    if (place.what == ValueName::What::value) values_[place.path];
+    if (place.what == ValueName::What::input) inputs_[place.path];
     operation_names_.insert(place.operations.begin(), place.operations.end());
   }
 }
@@ -25,10 +25,10 @@ void Recorder::operation(const std::string& path, const char* name, const Tensor
   if (operation_names_.contains(name)) operations_.push_back({path, name, result});
 }
 
-const Tensor* Recorder::find(const Place& place) const {
+const Tensor* Recorder::find(const ValueName& place) const {
   const auto occurrence = static_cast<size_t>(place.occurrence);
-  if (place.what == Place::What::value || place.what == Place::What::input) {
-    const auto& recorded = place.what == Place::What::value ? values_ : inputs_;
+  if (place.what == ValueName::What::value || place.what == ValueName::What::input) {
+    const auto& recorded = place.what == ValueName::What::value ? values_ : inputs_;
     const auto found = recorded.find(place.path);
     if (found == recorded.end() || occurrence >= found->second.size()) return nullptr;
     return &found->second[occurrence];

@@ -14,7 +14,7 @@ namespace cutaway::verify {
 
 class Recorder : public Observer {
  public:
-  explicit Recorder(const std::vector<Place>& wanted);
+  explicit Recorder(const std::vector<ValueName>& wanted);
 
   void enter(const std::string& path, std::span<Tensor* const> inputs) override;
   void value(const std::string& path, Tensor& value) override;
@@ -22,7 +22,7 @@ class Recorder : public Observer {
   bool wants(const std::string& path) const override { return values_.contains(path); }
 
   /// Null when the run had no such value. Not for outputs.
-  const Tensor* find(const Place& place) const;
+  const Tensor* find(const ValueName& place) const;
 
  private:
   struct Operation {

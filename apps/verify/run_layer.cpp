@@ -137,7 +137,7 @@ Params config_of(const Case& the_case) {
 }
 
 // The case's subject; runs tagged lowvar want some of its weights smaller.
-Subject build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
+Fixture build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
   const FileEntry& entry = *the_case.entry;
   WeightTable weights = weights_of(the_case, file);
   if (lowvar) {
@@ -153,10 +153,10 @@ Subject build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
   const FormulaSource formula;
   const WeightSource& source =
       entry.weights == "formula" ? static_cast<const WeightSource&>(formula) : weights;
-  const Blueprint blueprint{entry, entry.params, config_of(the_case), source, weights};
+  const LayerSpec spec{entry, entry.params, config_of(the_case), source, weights};
   for (const Builders* builders : {&block_builders(), &compvis_builders(), &network_builders()}) {
     if (const auto found = builders->find(entry.kind); found != builders->end())
-      return found->second(blueprint);
+      return found->second(spec);
   }
   throw NotBuilt("there is no layer of the kind " + in_quotes(entry.kind));
 }
@@ -172,16 +172,16 @@ Tensor mean_and_std(const Tensor& x) {
 }
 
 // A value of ours as the reference shows it.
-Tensor viewed(const Tensor& value, Place::View view, const std::vector<int64_t>& shape) {
+Tensor viewed(const Tensor& value, ValueName::View view, const std::vector<int64_t>& shape) {
   switch (view) {
-    case Place::View::as_is:
+    case ValueName::View::as_is:
       return value;
-    case Place::View::tokens_as_image:
+    case ValueName::View::tokens_as_image:
       if (shape.size() != 4 || value.shape().rank() != 3) return value;  // the comparison tells
       return to_image(value, shape[2], shape[3]);
-    case Place::View::mean_and_std:
+    case ValueName::View::mean_and_std:
       return mean_and_std(value);
-    case Place::View::first_values: {
+    case ValueName::View::first_values: {
       const int64_t wanted = shape.empty() ? 0 : shape[0];
       if (wanted < 1 || wanted > value.count()) return value;
       return Tensor({wanted}, value.values().first(static_cast<size_t>(wanted)));
@@ -191,10 +191,10 @@ Tensor viewed(const Tensor& value, Place::View view, const std::vector<int64_t>&
 }
 
 Comparison compare_value(const SafetensorsFile& file, const TensorEntry& entry,
-                         const std::optional<Place>& place, const Recorder& recorder,
+                         const std::optional<ValueName>& place, const Recorder& recorder,
                          const Outputs& outputs) {
   const Tensor* value = nullptr;
-  if (place && place->what == Place::What::output) {
+  if (place && place->what == ValueName::What::output) {
     const auto output = outputs.find(place->path);
     if (output != outputs.end()) value = &output->second;
   } else if (place) {
@@ -212,11 +212,11 @@ std::set<std::string> activation_owners(const Run& run) {
   return owners;
 }
 
-void run_once(const SafetensorsFile& file, const FileEntry& entry, const Run& run, const Subject& subject,
+void run_once(const SafetensorsFile& file, const FileEntry& entry, const Run& run, const Fixture& fixture,
               Comparisons& comparisons) {
-  const PlaceFinder finder(subject.paths, subject.aliases, activation_owners(run));
-  std::vector<std::optional<Place>> places;
-  std::vector<Place> wanted;
+  const ValueNameFinder finder(fixture.paths, fixture.aliases, activation_owners(run));
+  std::vector<std::optional<ValueName>> places;
+  std::vector<ValueName> wanted;
   for (const TensorEntry* expected : run.expected) {
     const NameParts parts = parts_of(expected->name);
     places.push_back(finder.find(parts.section, parts.rest));
@@ -226,7 +226,7 @@ void run_once(const SafetensorsFile& file, const FileEntry& entry, const Run& ru
   Outputs outputs;
   {
     const Observe observing(recorder);
-    outputs = subject.run(Inputs(file, entry, run.tag));
+    outputs = fixture.run(Inputs(file, entry, run.tag));
   }
   for (size_t i = 0; i < places.size(); ++i) {
     comparisons.push_back(compare_value(file, *run.expected[i], places[i], recorder, outputs));
@@ -245,10 +245,10 @@ Comparisons run_layer(const Case& the_case) {
   const SafetensorsFile file = SafetensorsFile::open(the_case.path());
   check_against_manifest(file, entry);
   Comparisons comparisons;
-  std::optional<Subject> subject, lowvar_subject;
+  std::optional<Fixture> fixture, lowvar_subject;
   for (const Run& run : runs_of(entry)) {
     const bool lowvar = run.tag.starts_with("lowvar");
-    std::optional<Subject>& built = lowvar ? lowvar_subject : subject;
+    std::optional<Fixture>& built = lowvar ? lowvar_subject : fixture;
     if (!built) built = build(the_case, file, lowvar);
     run_once(file, entry, run, *built, comparisons);
   }

@@ -31,29 +31,29 @@ std::optional<std::string> activation_owner(const std::string& name) {
   return std::nullopt;
 }
 
-std::optional<Place> PlaceFinder::find(const std::string& section, const std::string& rest) const {
+std::optional<ValueName> ValueNameFinder::find(const std::string& section, const std::string& rest) const {
   if (section == "trace") return find_trace(rest);
   if (section == "act") {  // act/<module>/<what of it>
     const size_t slash = rest.rfind('/');
     if (slash == std::string::npos) return std::nullopt;
-    std::optional<Place> place = find_trace(rest.substr(0, slash));
+    std::optional<ValueName> place = find_trace(rest.substr(0, slash));
     const std::string what = rest.substr(slash + 1);
     if (!place) return std::nullopt;
     if (what == "mean_std") {
-      place->view = Place::View::mean_and_std;
+      place->view = ValueName::View::mean_and_std;
     } else if (what.starts_with("first") && number_in(what.substr(5))) {
-      place->view = Place::View::first_values;
+      place->view = ValueName::View::first_values;
     } else {
       return std::nullopt;
     }
     return place;
   }
   if (const auto alias = aliases_.find("out/" + rest); alias != aliases_.end()) return alias->second;
-  return Place{.what = Place::What::output, .path = rest};
+  return ValueName{.what = ValueName::What::output, .path = rest};
 }
 
 // name#k is the k-th later call of a module.
-std::optional<Place> PlaceFinder::find_trace(std::string name) const {
+std::optional<ValueName> ValueNameFinder::find_trace(std::string name) const {
   int occurrence = 0;
   if (const size_t hash = name.rfind('#'); hash != std::string::npos) {
     const std::optional<int> number = number_in(name.substr(hash + 1));
@@ -61,12 +61,12 @@ std::optional<Place> PlaceFinder::find_trace(std::string name) const {
     occurrence = *number;
     name.resize(hash);
   }
-  std::optional<Place> place = find_base(name);
+  std::optional<ValueName> place = find_base(name);
   if (place) place->occurrence += occurrence;
   return place;
 }
 
-std::optional<Place> PlaceFinder::find_base(const std::string& name) const {
+std::optional<ValueName> ValueNameFinder::find_base(const std::string& name) const {
   if (const auto alias = aliases_.find(name); alias != aliases_.end()) return alias->second;
   if (const size_t at = name.find('@'); at != std::string::npos) {
     return find_element(name.substr(0, at), name.substr(at + 1));
@@ -74,27 +74,27 @@ std::optional<Place> PlaceFinder::find_base(const std::string& name) const {
   if (name.ends_with(":in")) {
     const std::optional<std::string> path = path_of(name.substr(0, name.size() - 3));
     if (!path) return std::nullopt;
-    return Place{.what = Place::What::input, .path = *path};
+    return ValueName{.what = ValueName::What::input, .path = *path};
   }
-  if (std::optional<Place> activation = find_activation(name)) return activation;
+  if (std::optional<ValueName> activation = find_activation(name)) return activation;
   const auto [owner, last] = split_last(name);
   const bool inner_value = (last == "probs" || last == "time_proj") && paths_.contains(owner);
-  if (inner_value) return Place::value_at(join_path(owner, last));
+  if (inner_value) return ValueName::value_at(join_path(owner, last));
   const std::optional<std::string> path = path_of(name);
   if (!path) return std::nullopt;
-  return Place::value_at(*path);
+  return ValueName::value_at(*path);
 }
 
 // In PyTorch an activation is a module; here it is an operation. diffusers shares one module among all
 // ResBlocks of a network, and it goes by the name of the first.
-std::optional<Place> PlaceFinder::find_activation(const std::string& name) const {
+std::optional<ValueName> ValueNameFinder::find_activation(const std::string& name) const {
   const auto [owner, last] = split_last(name);
   if (!paths_.contains(owner)) return std::nullopt;
-  if (last == "nonlinearity" && activation_owners_.size() > 1) return Place::operation_at(owner, "silu");
-  if (last == "nonlinearity" || last == "act") return Place::operation_anywhere("silu");
-  if (last == "conv_act") return Place::operation_at(owner, "silu");
+  if (last == "nonlinearity" && activation_owners_.size() > 1) return ValueName::operation_at(owner, "silu");
+  if (last == "nonlinearity" || last == "act") return ValueName::operation_anywhere("silu");
+  if (last == "conv_act") return ValueName::operation_at(owner, "silu");
   if (last == "activation_fn") {
-    Place place = Place::operation_at(owner, "quick_gelu");
+    ValueName place = ValueName::operation_at(owner, "quick_gelu");
     place.operations.push_back("gelu");
     return place;
   }
@@ -102,11 +102,11 @@ std::optional<Place> PlaceFinder::find_activation(const std::string& name) const
 }
 
 // module@element: a part of what a module returned.
-std::optional<Place> PlaceFinder::find_element(const std::string& base, const std::string& element) const {
+std::optional<ValueName> ValueNameFinder::find_element(const std::string& base, const std::string& element) const {
   const std::optional<std::string> path = path_of(base);
   if (!path) return std::nullopt;
-  if (element == "0" || element == "last_hidden_state") return Place::value_at(*path);
-  if (element == "pooler_output") return Place{.what = Place::What::output, .path = element};
+  if (element == "0" || element == "last_hidden_state") return ValueName::value_at(*path);
+  if (element == "pooler_output") return ValueName{.what = ValueName::What::output, .path = element};
   if (element.starts_with("1@")) return find_state(*path, element.substr(2));
   if (element.starts_with("hidden_states@")) return find_hidden_state(*path, element.substr(14));
   return std::nullopt;
@@ -114,21 +114,21 @@ std::optional<Place> PlaceFinder::find_element(const std::string& base, const st
 
 // The k-th skip connection that a block of the way down leaves: after each ResBlock and its Transformer, if
 // it has one, and after the downsampler.
-std::optional<Place> PlaceFinder::find_state(const std::string& block, const std::string& number) const {
+std::optional<ValueName> ValueNameFinder::find_state(const std::string& block, const std::string& number) const {
   const std::optional<int> k = number_in(number);
   if (!k) return std::nullopt;
   for (const char* part : {"attentions.", "resnets."}) {
     const std::string path = join_path(block, part + std::to_string(*k));
-    if (paths_.contains(path)) return Place::value_at(path);
+    if (paths_.contains(path)) return ValueName::value_at(path);
   }
   const bool after_last = *k > 0 && paths_.contains(join_path(block, "resnets." + std::to_string(*k - 1)));
   const std::string downsampler = join_path(block, "downsamplers.0");
-  if (after_last && paths_.contains(downsampler)) return Place::value_at(downsampler);
+  if (after_last && paths_.contains(downsampler)) return ValueName::value_at(downsampler);
   return std::nullopt;
 }
 
 // 0 is what goes into the first layer of the text encoder, k what comes out of the k-th.
-std::optional<Place> PlaceFinder::find_hidden_state(const std::string& model,
+std::optional<ValueName> ValueNameFinder::find_hidden_state(const std::string& model,
                                                     const std::string& number) const {
   const std::optional<int> k = number_in(number);
   if (!k) return std::nullopt;
@@ -138,11 +138,11 @@ std::optional<Place> PlaceFinder::find_hidden_state(const std::string& model,
   const std::string path =
       *k == 0 ? text_model + ".embeddings" : text_model + ".encoder.layers." + std::to_string(*k - 1);
   if (!paths_.contains(path)) return std::nullopt;
-  return Place::value_at(path);
+  return ValueName::value_at(path);
 }
 
 // A module here, or the last one of what is a list of modules there: ff.net is ff.net.2.
-std::optional<std::string> PlaceFinder::path_of(const std::string& module) const {
+std::optional<std::string> ValueNameFinder::path_of(const std::string& module) const {
   if (paths_.contains(module)) return module;
   std::optional<std::string> last;
   int largest = -1;

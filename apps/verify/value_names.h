@@ -10,7 +10,7 @@
 namespace cutaway::verify {
 
 /// A value of a run.
-struct Place {
+struct ValueName {
   enum class What {
     output,     // a result of the run, by name
     value,      // what a layer returned, or an inner value with a name: at the path
@@ -32,39 +32,39 @@ struct Place {
   bool anywhere = false;                     // operation: counted over the whole run, whatever the layer
   View view = View::as_is;
 
-  static Place value_at(const std::string& path) { return {.path = path}; }
-  static Place operation_at(const std::string& path, const std::string& name, int occurrence = 0) {
+  static ValueName value_at(const std::string& path) { return {.path = path}; }
+  static ValueName operation_at(const std::string& path, const std::string& name, int occurrence = 0) {
     return {.what = What::operation, .path = path, .occurrence = occurrence, .operations = {name}};
   }
-  static Place operation_anywhere(const std::string& name, int occurrence = 0) {
+  static ValueName operation_anywhere(const std::string& name, int occurrence = 0) {
     return {.what = What::operation, .occurrence = occurrence, .operations = {name}, .anywhere = true};
   }
 };
 
 /// Finds the places of the names of one run. The reference's names are those of PyTorch's modules with a few
 /// additions, see docs/verify.md#names.
-class PlaceFinder {
+class ValueNameFinder {
  public:
   /// `paths`: the layers of our network. `aliases`: names that mean something else here. `activation_owners`:
   /// the modules whose `nonlinearity` the run's names speak of.
-  PlaceFinder(const std::set<std::string>& paths, const std::map<std::string, Place>& aliases,
+  ValueNameFinder(const std::set<std::string>& paths, const std::map<std::string, ValueName>& aliases,
               std::set<std::string> activation_owners)
       : paths_(paths), aliases_(aliases), activation_owners_(std::move(activation_owners)) {}
 
   /// Nothing when no layer here goes by that name.
-  std::optional<Place> find(const std::string& section, const std::string& rest) const;
+  std::optional<ValueName> find(const std::string& section, const std::string& rest) const;
 
  private:
-  std::optional<Place> find_trace(std::string name) const;
-  std::optional<Place> find_base(const std::string& name) const;
-  std::optional<Place> find_activation(const std::string& name) const;
-  std::optional<Place> find_element(const std::string& base, const std::string& element) const;
-  std::optional<Place> find_state(const std::string& block, const std::string& number) const;
-  std::optional<Place> find_hidden_state(const std::string& model, const std::string& number) const;
+  std::optional<ValueName> find_trace(std::string name) const;
+  std::optional<ValueName> find_base(const std::string& name) const;
+  std::optional<ValueName> find_activation(const std::string& name) const;
+  std::optional<ValueName> find_element(const std::string& base, const std::string& element) const;
+  std::optional<ValueName> find_state(const std::string& block, const std::string& number) const;
+  std::optional<ValueName> find_hidden_state(const std::string& model, const std::string& number) const;
   std::optional<std::string> path_of(const std::string& module) const;
 
   const std::set<std::string>& paths_;
-  const std::map<std::string, Place>& aliases_;
+  const std::map<std::string, ValueName>& aliases_;
   std::set<std::string> activation_owners_;
 };
 

@@ -52,7 +52,7 @@ class Shapes {
 constexpr int most_blocks = 256;  // far more than any real network has
 
 json unet_sizes(const Shapes& shapes, const std::string& file) {
-  const std::string unet = ldm_unet_prefix;
+  const std::string unet = compvis_unet_prefix;
   std::vector<int64_t> channels, layers;
   json down = json::array(), up = json::array();
   int64_t context = 768;
@@ -95,7 +95,7 @@ json unet_sizes(const Shapes& shapes, const std::string& file) {
 }
 
 json vae_sizes(const Shapes& shapes, const std::string& file) {
-  const std::string vae = ldm_vae_prefix;
+  const std::string vae = compvis_vae_prefix;
   std::vector<int64_t> channels;
   int64_t layers = 0;
   for (int level = 0; level < most_blocks; ++level) {
@@ -123,7 +123,7 @@ json vae_sizes(const Shapes& shapes, const std::string& file) {
 
 // Files written by newer versions of transformers lack "text_model.".
 std::string text_front(const Shapes& shapes) {
-  const std::string text = ldm_text_prefix;
+  const std::string text = compvis_text_prefix;
   return shapes.has(text + "embeddings.token_embedding.weight") ? text : text + "text_model.";
 }
 
@@ -210,7 +210,7 @@ json sd15_sizes() {
           {"scheduler", sd1_scheduler()}};
 }
 
-json ldm_sizes(const TensorSet& tensors) {
+json compvis_sizes(const TensorSet& tensors) {
   const Shapes shapes(tensors);
   json sizes = {{"unet", unet_sizes(shapes, tensors.path())},
                 {"vae", vae_sizes(shapes, tensors.path())},
@@ -277,22 +277,22 @@ const std::vector<std::string> beside_vae = {"loss.", "model_ema."};
 
 }  // namespace
 
-PartSource unet_in_ldm(const TensorSet& tensors, UNet& unet) {
-  return PartSource(tensors, ldm_unet_prefix, weight_names(unet),
-                    one_name([&](const std::string& name) { return ldm_unet_name(name, unet.config); }));
+PartSource unet_in_compvis(const TensorSet& tensors, UNet& unet) {
+  return PartSource(tensors, compvis_unet_prefix, weight_names(unet),
+                    one_name([&](const std::string& name) { return compvis_unet_name(name, unet.config); }));
 }
 
-PartSource vae_in_ldm(const TensorSet& tensors, AutoencoderKL& vae) {
-  return PartSource(tensors, ldm_vae_prefix, weight_names(vae),
-                    one_name([&](const std::string& name) { return ldm_vae_name(name, vae.config); }),
+PartSource vae_in_compvis(const TensorSet& tensors, AutoencoderKL& vae) {
+  return PartSource(tensors, compvis_vae_prefix, weight_names(vae),
+                    one_name([&](const std::string& name) { return compvis_vae_name(name, vae.config); }),
                     beside_vae);
 }
 
-PartSource text_encoder_in_ldm(const TensorSet& tensors, const std::vector<std::string>& wanted) {
+PartSource text_encoder_in_compvis(const TensorSet& tensors, const std::vector<std::string>& wanted) {
   const auto names = [](const std::string& name) {
     return std::vector<std::string>{name, name.substr(name.find('.') + 1)};
   };
-  return PartSource(tensors, ldm_text_prefix, wanted, names, beside_text);
+  return PartSource(tensors, compvis_text_prefix, wanted, names, beside_text);
 }
 
 PartSource part_in_folder(const TensorSet& tensors, const std::vector<std::string>& wanted) {

@@ -53,7 +53,7 @@ CheckpointSummary summary_of(const TensorSet& tensors);
 /// file NAME.json beside NAME.safetensors, or an entry cutaway.config in the file's metadata, of the same
 /// form, goes before that. Throws Error when a network is missing or its blocks make no UNet or VAE of this
 /// kind.
-nlohmann::json ldm_sizes(const TensorSet& tensors);
+nlohmann::json compvis_sizes(const TensorSet& tensors);
 
 /// The same for Stable Diffusion 1.5 itself.
 nlohmann::json sd15_sizes();
@@ -88,9 +88,9 @@ std::vector<std::string> weight_names(Network& network) {
   return names;
 }
 
-PartSource unet_in_ldm(const TensorSet& tensors, UNet& unet);
-PartSource vae_in_ldm(const TensorSet& tensors, AutoencoderKL& vae);
-PartSource text_encoder_in_ldm(const TensorSet& tensors, const std::vector<std::string>& wanted);
+PartSource unet_in_compvis(const TensorSet& tensors, UNet& unet);
+PartSource vae_in_compvis(const TensorSet& tensors, AutoencoderKL& vae);
+PartSource text_encoder_in_compvis(const TensorSet& tensors, const std::vector<std::string>& wanted);
 /// A network in a folder of its own, with diffusers' names of today or of before.
 PartSource part_in_folder(const TensorSet& tensors, const std::vector<std::string>& wanted);
 

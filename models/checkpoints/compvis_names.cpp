@@ -151,7 +151,7 @@ std::optional<std::string> coder_name(Pieces p, const VaeConfig& config) {
 
 }  // namespace
 
-std::optional<std::string> ldm_unet_name(const std::string& name, const UNetConfig& config) {
+std::optional<std::string> compvis_unet_name(const std::string& name, const UNetConfig& config) {
   const std::vector<std::string_view> pieces = split(name);
   const Pieces p = pieces;
   if (p[0] == "conv_in") return "input_blocks.0.0" + joined(p.subspan(1));
@@ -167,7 +167,7 @@ std::optional<std::string> ldm_unet_name(const std::string& name, const UNetConf
   return std::nullopt;
 }
 
-std::optional<std::string> ldm_vae_name(const std::string& name, const VaeConfig& config) {
+std::optional<std::string> compvis_vae_name(const std::string& name, const VaeConfig& config) {
   const std::vector<std::string_view> pieces = split(name);
   const Pieces p = pieces;
   if (p[0] == "quant_conv" || p[0] == "post_quant_conv") return name;

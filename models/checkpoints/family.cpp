@@ -138,18 +138,18 @@ bool is_textual_inversion(CheckpointSummary& summary, const Names& names) {
 }
 
 bool is_controlnet(CheckpointSummary& summary, const Names& names) {
-  const bool ldm = names.starts("control_model.") || names.starts("input_hint_block.");
+  const bool compvis = names.starts("control_model.") || names.starts("input_hint_block.");
   const bool diffusers =
       names.starts("controlnet_cond_embedding.") || names.starts("controlnet_down_blocks.");
-  if (!ldm && !diffusers) return false;
+  if (!compvis && !diffusers) return false;
   summary.family = "controlnet";
-  summary.naming = ldm ? "compvis" : "diffusers";
-  summary.in_channels = names.extent(ldm ? "input_blocks.0.0.weight" : "conv_in.weight", 1);
+  summary.naming = compvis ? "compvis" : "diffusers";
+  summary.in_channels = names.extent(compvis ? "input_blocks.0.0.weight" : "conv_in.weight", 1);
   if (names.starts("control_model.")) {
     count_by(summary, names,
              {{"control_model.", "controlnet"},
-              {ldm_unet_prefix, "unet"},
-              {ldm_vae_prefix, "vae"},
+              {compvis_unet_prefix, "unet"},
+              {compvis_vae_prefix, "vae"},
               {"cond_stage_model.", "text_encoder"},
               {"model_ema.", "ema"}});
   } else {
@@ -177,10 +177,10 @@ bool is_t2i_adapter(CheckpointSummary& summary, const Names& names) {
 
 // Which Stable Diffusion a UNet is of; "" when it is of none.
 std::string unet_family(const Names& names) {
-  const bool ldm = names.contains("input_blocks.");
+  const bool compvis = names.contains("input_blocks.");
   const StoredTensor* key = names.ends(".attn2.to_k.weight");
   if (key == nullptr || key->shape.size() < 2) return "";  // no prompt
-  if (names.contains("add_embedding.") || names.contains(ldm ? "label_emb." : "add_time_proj") ||
+  if (names.contains("add_embedding.") || names.contains(compvis ? "label_emb." : "add_time_proj") ||
       names.starts("conditioner.") || key->shape[1] == 2048) {
     return "sdxl";
   }
@@ -230,22 +230,22 @@ void advise(CheckpointSummary& summary) {
 }
 
 bool is_checkpoint(CheckpointSummary& summary, const Names& names) {
-  const bool ldm = names.starts(ldm_unet_prefix) || names.starts("input_blocks.");
+  const bool compvis = names.starts(compvis_unet_prefix) || names.starts("input_blocks.");
   const bool diffusers = (names.starts("down_blocks.") || names.starts("unet.down_blocks.")) &&
                          names.ends("time_embedding.linear_1.weight") != nullptr;
   // An inpainting model's first convolution alone: all that sets it apart.
   const bool first_only = names.all().size() <= 2 && names.extent("conv_in.weight", 1) == 9;
-  if (!ldm && !diffusers && !first_only) return false;
+  if (!compvis && !diffusers && !first_only) return false;
   summary.family = first_only ? "sd1" : unet_family(names);
   if (summary.family.empty()) return false;
-  summary.naming = ldm ? "compvis" : "diffusers";
+  summary.naming = compvis ? "compvis" : "diffusers";
   summary.in_channels = unet_channels(names);
   if (summary.family == "sd1" && summary.in_channels == 9) summary.family = "sd1-inpainting";
-  if (names.starts(ldm_unet_prefix)) {
+  if (names.starts(compvis_unet_prefix)) {
     count_by(summary, names,
-             {{ldm_unet_prefix, "unet"},
+             {{compvis_unet_prefix, "unet"},
               {"first_stage_model.loss.", "other"},
-              {ldm_vae_prefix, "vae"},
+              {compvis_vae_prefix, "vae"},
               {"cond_stage_model.", "text_encoder"},
               {"conditioner.", "text_encoder"},
               {"model_ema.", "ema"}});
@@ -261,10 +261,10 @@ bool is_checkpoint(CheckpointSummary& summary, const Names& names) {
 bool is_vae(CheckpointSummary& summary, const Names& names) {
   const StoredTensor* conv = names.ends("decoder.conv_in.weight");
   if (conv == nullptr) return false;
-  const bool ldm = names.contains("decoder.mid.block_1.");
-  if (!ldm && !names.contains("decoder.mid_block.")) return false;
+  const bool compvis = names.contains("decoder.mid.block_1.");
+  if (!compvis && !names.contains("decoder.mid_block.")) return false;
   summary.family = "vae";
-  summary.naming = ldm ? "compvis" : "diffusers";
+  summary.naming = compvis ? "compvis" : "diffusers";
   const std::string front =
       conv->name.substr(0, conv->name.size() - std::string("decoder.conv_in.weight").size());
   for (const StoredTensor* tensor : names.all()) {

@@ -53,11 +53,11 @@ Networks from_file(const std::string& file) {
     throw Error(file + " is no Stable Diffusion 1.x checkpoint but " + what.family + " (" + what.naming +
                 " naming): " + what.advice);
   }
-  Networks networks = empty_networks(file, false, ldm_sizes(tensors));
+  Networks networks = empty_networks(file, false, compvis_sizes(tensors));
   load_weights(networks.text_encoder, "text_encoder",
-               text_encoder_in_ldm(tensors, weight_names(networks.text_encoder)));
-  load_weights(networks.unet, "unet", unet_in_ldm(tensors, networks.unet));
-  load_weights(networks.vae, "vae", vae_in_ldm(tensors, networks.vae));
+               text_encoder_in_compvis(tensors, weight_names(networks.text_encoder)));
+  load_weights(networks.unet, "unet", unet_in_compvis(tensors, networks.unet));
+  load_weights(networks.vae, "vae", vae_in_compvis(tensors, networks.vae));
   return networks;
 }
 

@@ -69,10 +69,10 @@ std::string problem_of(const std::string& path, int64_t found, int64_t width) {
          std::to_string(width) + likely;
 }
 
-NewWord read_new_word(const std::string& path, const std::string& name, int64_t width) {
+TextualInversion read_textual_inversion(const std::string& path, const std::string& name, int64_t width) {
   const TensorSet tensors = TensorSet::of_file(path);
   const auto [stored, own_name] = rows_in(tensors);
-  NewWord word;
+  TextualInversion word;
   word.name = !name.empty() ? name : !own_name.empty() ? own_name : fs::path(path).stem().string();
   const int64_t found = stored->shape.back();
   word.problem = problem_of(path, found, width);
@@ -90,7 +90,7 @@ NewWord read_new_word(const std::string& path, const std::string& name, int64_t 
 
 }  // namespace
 
-void NewWords::add(NewWord word) {
+void TextualInversions::add(TextualInversion word) {
   for (const Placed& known : words_) {
     if (in_small_letters(known.word.name) == in_small_letters(word.name)) {
       throw Error("there are two textual inversions for the word " + in_quotes(word.name) +
@@ -104,13 +104,13 @@ void NewWords::add(NewWord word) {
   words_.push_back(std::move(placed));
 }
 
-std::vector<std::string> NewWords::names() const {
+std::vector<std::string> TextualInversions::names() const {
   std::vector<std::string> names;
   for (const Placed& placed : words_) names.push_back(placed.word.name);
   return names;
 }
 
-Tensor NewWords::rows() const {
+Tensor TextualInversions::rows() const {
   std::vector<Tensor> all;
   for (const Placed& placed : words_) {
     if (!placed.ids.empty()) all.push_back(placed.word.vectors);
@@ -118,7 +118,7 @@ Tensor NewWords::rows() const {
   return all.empty() ? Tensor() : concat(all, 0);
 }
 
-NewWords::Match NewWords::first_in(const std::string& text, size_t from) const {
+TextualInversions::Match TextualInversions::first_in(const std::string& text, size_t from) const {
   const std::string small = in_small_letters(text);
   Match best;
   for (const Placed& placed : words_) {
@@ -133,7 +133,7 @@ NewWords::Match NewWords::first_in(const std::string& text, size_t from) const {
   return best;
 }
 
-std::vector<PromptPiece> NewWords::pieces_of(const std::string& text) const {
+std::vector<PromptPiece> TextualInversions::pieces_of(const std::string& text) const {
   std::vector<PromptPiece> pieces;
   size_t at = 0;
   while (!words_.empty()) {
@@ -151,7 +151,7 @@ std::vector<PromptPiece> NewWords::pieces_of(const std::string& text) const {
   return pieces;
 }
 
-std::vector<NewWord> read_new_words(const std::string& path_and_name, int64_t width) {
+std::vector<TextualInversion> read_textual_inversions(const std::string& path_and_name, int64_t width) {
   std::error_code ignored;
   std::string path = path_and_name, name;
   if (const size_t colon = path.rfind(':'); colon != std::string::npos && !fs::exists(path, ignored)) {
@@ -159,7 +159,7 @@ std::vector<NewWord> read_new_words(const std::string& path_and_name, int64_t wi
     path.resize(colon);
   }
   if (!fs::is_directory(path, ignored)) {
-    NewWord word = read_new_word(path, name, width);
+    TextualInversion word = read_textual_inversion(path, name, width);
     if (!word.problem.empty()) throw Error(word.problem);
     return {std::move(word)};
   }
@@ -172,8 +172,8 @@ std::vector<NewWord> read_new_words(const std::string& path_and_name, int64_t wi
   if (files.empty())
     throw Error("the folder " + path + " has no textual inversion in it, no .safetensors, .pt or .bin file");
   std::sort(files.begin(), files.end());
-  std::vector<NewWord> words;
-  for (const std::string& file : files) words.push_back(read_new_word(file, "", width));
+  std::vector<TextualInversion> words;
+  for (const std::string& file : files) words.push_back(read_textual_inversion(file, "", width));
   return words;
 }
 

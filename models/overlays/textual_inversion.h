@@ -10,7 +10,7 @@
 
 namespace cutaway {
 
-struct NewWord {
+struct TextualInversion {
   std::string name;
   Tensor vectors;       // [n, width of the text encoder]
   std::string problem;  // why it cannot be used, where it cannot
@@ -23,13 +23,13 @@ struct PromptPiece {
 };
 
 /// The new words of a run. Their vectors get ids behind the vocabulary, in the order of adding.
-class NewWords {
+class TextualInversions {
  public:
-  NewWords() = default;
-  explicit NewWords(int64_t first_id) : next_id_(first_id) {}
+  TextualInversions() = default;
+  explicit TextualInversions(int64_t first_id) : next_id_(first_id) {}
 
   /// Throws Error when there is a word of that name already.
-  void add(NewWord word);
+  void add(TextualInversion word);
   bool empty() const { return words_.empty(); }
   std::vector<std::string> names() const;
   /// All vectors, [count, width]: row i belongs to id first_id + i. Empty without words.
@@ -42,7 +42,7 @@ class NewWords {
 
  private:
   struct Placed {
-    NewWord word;
+    TextualInversion word;
     std::vector<int64_t> ids;
   };
   struct Match {
@@ -60,6 +60,6 @@ class NewWords {
 /// word in the file, when that is written <like this>, else the file's name without ending. `width` is the
 /// text encoder's. A file of another width is refused when it is named, and in a folder once its word is
 /// used. Throws Error when a file cannot be read or is no textual inversion.
-std::vector<NewWord> read_new_words(const std::string& path_and_name, int64_t width);
+std::vector<TextualInversion> read_textual_inversions(const std::string& path_and_name, int64_t width);
 
 }  // namespace cutaway

@@ -11,8 +11,8 @@ namespace {
 
 using enum SamplerKind;
 
-const std::vector<Conventions>& table() {
-  static const std::vector<Conventions> rows = {
+const std::vector<Compat>& table() {
+  static const std::vector<Compat> rows = {
       {.name = "diffusers",
        .prompt_weights = PromptWeights::none,
        .start_noise = RandomSource::cpu,
@@ -52,7 +52,7 @@ const std::vector<Conventions>& table() {
        .step_noise = RandomSource::cuda,
        .noise_for = NoiseFor::batch,
        .step_stream = StepNoise::goes_on,
-       .levels = LevelRule::ldm,
+       .levels = LevelRule::compvis,
        .start_scale = StartScale::sigma,
        .ddim_is_euler = false,
        .ddim_leaves_out_last = false,
@@ -88,7 +88,7 @@ const char* name_of(Value value, const Named<Value> (&known)[n]) {
   return "";
 }
 
-void must_have(const Conventions& program, SamplerKind sampler) {
+void must_have(const Compat& program, SamplerKind sampler) {
   if (std::find(program.samplers.begin(), program.samplers.end(), sampler) != program.samplers.end()) return;
   std::string known;
   for (const SamplerKind kind : program.samplers)
@@ -112,8 +112,8 @@ Plan diffusers_plan(SamplerKind sampler, LevelSpacing spacing, SchedulerConfig c
 
 }  // namespace
 
-const Conventions& conventions_of(std::string_view program) {
-  for (const Conventions& row : table()) {
+const Compat& compat_of(std::string_view program) {
+  for (const Compat& row : table()) {
     if (program == row.name) return row;
   }
   throw Error("there are no conventions of " + in_quotes(program) +
@@ -122,7 +122,7 @@ const Conventions& conventions_of(std::string_view program) {
 
 std::vector<std::string> program_names() {
   std::vector<std::string> names;
-  for (const Conventions& row : table()) names.emplace_back(row.name);
+  for (const Compat& row : table()) names.emplace_back(row.name);
   return names;
 }
 
@@ -133,7 +133,7 @@ RandomSource random_source_named(std::string_view name) { return named("source o
 const char* to_string(PromptWeights weights) { return name_of(weights, weight_rules); }
 const char* to_string(RandomSource source) { return name_of(source, sources); }
 
-Route route(const Conventions& program, SamplerKind sampler, LevelSpacing spacing,
+Route route(const Compat& program, SamplerKind sampler, LevelSpacing spacing,
             const SchedulerConfig& config, int steps, float eta) {
   must_have(program, sampler);
   if (program.levels == LevelRule::diffusers)
@@ -145,7 +145,7 @@ Route route(const Conventions& program, SamplerKind sampler, LevelSpacing spacin
       throw Error(std::string("ddim of ") + program.name +
                   " has time steps of its own; leave out --schedule");
     }
-    return {sampler, plan_ldm_ddim(schedule, config.prediction_type, steps, program.ddim_leaves_out_last)};
+    return {sampler, plan_compvis_ddim(schedule, config.prediction_type, steps, program.ddim_leaves_out_last)};
   }
   if (sampler == ddim && eta > 0)
     throw Error(std::string("ddim of ") + program.name + " takes no eta: it is euler there");

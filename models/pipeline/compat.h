@@ -1,4 +1,4 @@
-// Conventions: what the programs around Stable Diffusion do differently with the same model, prompt and seed.
+// Compat: what the programs around Stable Diffusion do differently with the same model, prompt and seed.
 // Doc: docs/compat.md
 #pragma once
 
@@ -21,13 +21,13 @@ enum class NoiseFor { picture, batch };
 /// one from the same seed.
 enum class StepNoise { goes_on, same_seed_anew };
 /// Which time steps and noise levels a run visits (samplers/).
-enum class LevelRule { diffusers, kdiffusion, kdiffusion_whole_timesteps, ldm };
+enum class LevelRule { diffusers, kdiffusion, kdiffusion_whole_timesteps, compvis };
 /// How much of the noise a run starts from, in the samplers that let the latent grow: sigma, or the
 /// sqrt(1 + sigma^2) that the latent of a picture of variance 1 would have.
 enum class StartScale { diffusers, sigma, whole_variance };
 
 /// One row of the table in docs/compat.md.
-struct Conventions {
+struct Compat {
   const char* name;
   PromptWeights prompt_weights;
   RandomSource start_noise, step_noise;
@@ -41,7 +41,7 @@ struct Conventions {
 };
 
 /// diffusers, webui, comfyui, compvis. Throws Error when there is no program of this name.
-const Conventions& conventions_of(std::string_view program);
+const Compat& compat_of(std::string_view program);
 std::vector<std::string> program_names();
 /// none, webui or comfyui. Throws Error when it is another.
 PromptWeights prompt_weights_named(std::string_view name);
@@ -56,7 +56,7 @@ struct Route {
   Plan plan;
 };
 /// Throws Error when the program has no such sampler or spacing, or steps and eta do not suit it.
-Route route(const Conventions& conventions, SamplerKind sampler, LevelSpacing spacing,
+Route route(const Compat& compat, SamplerKind sampler, LevelSpacing spacing,
             const SchedulerConfig& config, int steps, float eta);
 
 }  // namespace cutaway

@@ -12,8 +12,8 @@ Tensor repeated(const Tensor& item, int64_t times, int axis) {
 
 // One sample of the latent's distribution for each picture of the batch:  mean + std z, as the UNet sees it.
 Tensor sampled_latent(const StableDiffusion& model, const Tensor& picture, const Shape& latents,
-                      const Savings& savings, const Noise& noise) {
-  const LatentDistribution latent = encoded(model.vae, picture, savings);
+                      const LowMemory& low_memory, const Noise& noise) {
+  const LatentDistribution latent = encoded(model.vae, picture, low_memory);
   const int64_t batch = latents[0];
   const Tensor sampled =
       add(repeated(latent.mean, batch, 0), mul(repeated(latent.std, batch, 0), noise(latents)));
@@ -48,12 +48,12 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
   const bool blends = options.mask && !model.paints_masks();
 
   RunStart run;
-  Route way = route(options.conventions, options.sampler, options.spacing, model.scheduler, options.steps,
+  Route way = route(options.compat, options.sampler, options.spacing, model.scheduler, options.steps,
                     options.eta);
   run.sampler = way.sampler;
   run.plan = std::move(way.plan);
   Tensor picture;
-  if (!from_noise || blends) picture = sampled_latent(model, *options.image, latents, options.savings, noise);
+  if (!from_noise || blends) picture = sampled_latent(model, *options.image, latents, options.low_memory, noise);
   run.noise = options.start ? *options.start : noise(latents);
   run.start = run.noise;
   if (!from_noise) {
@@ -71,7 +71,7 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
     noise(latents);
   } else {
     const Tensor masked =
-        sampled_latent(model, without_masked(*options.image, *options.mask), latents, options.savings, noise);
+        sampled_latent(model, without_masked(*options.image, *options.mask), latents, options.low_memory, noise);
     run.conditioning = concat({mask, masked}, 1);
   }
   return run;

@@ -17,27 +17,27 @@ Tensor in_turn(int64_t images, const Run& run) {
 
 }  // namespace
 
-Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt, const Savings& savings) {
+Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt, const LowMemory& low_memory) {
   const int64_t images = x.shape()[0];
-  if (!savings.unet_in_turn) return unet(x, std::vector<float>(static_cast<size_t>(images), t), prompt);
+  if (!low_memory.unet_in_turn) return unet(x, std::vector<float>(static_cast<size_t>(images), t), prompt);
   return in_turn(images, [&](int64_t i) {
     return unet(slice(x, 0, i, i + 1), std::vector<float>{t}, slice(prompt, 0, i, i + 1));
   });
 }
 
-Tensor decoded(const AutoencoderKL& vae, const Tensor& latent, const Savings& savings) {
+Tensor decoded(const AutoencoderKL& vae, const Tensor& latent, const LowMemory& low_memory) {
   const auto decode = [&](const Tensor& z) {
-    return savings.vae_tile > 0 ? decode_in_tiles(vae, z, savings.vae_tile) : vae.decode(z);
+    return low_memory.vae_tile > 0 ? decode_in_tiles(vae, z, low_memory.vae_tile) : vae.decode(z);
   };
-  if (!savings.vae_in_turn) return decode(latent);
+  if (!low_memory.vae_in_turn) return decode(latent);
   return in_turn(latent.shape()[0], [&](int64_t i) { return decode(slice(latent, 0, i, i + 1)); });
 }
 
-LatentDistribution encoded(const AutoencoderKL& vae, const Tensor& picture, const Savings& savings) {
+LatentDistribution encoded(const AutoencoderKL& vae, const Tensor& picture, const LowMemory& low_memory) {
   const auto moments = [&](const Tensor& x) {
-    return savings.vae_tile > 0 ? moments_in_tiles(vae, x, savings.vae_tile) : vae.moments(x);
+    return low_memory.vae_tile > 0 ? moments_in_tiles(vae, x, low_memory.vae_tile) : vae.moments(x);
   };
-  if (!savings.vae_in_turn) return vae.distribution(moments(picture));
+  if (!low_memory.vae_in_turn) return vae.distribution(moments(picture));
   return vae.distribution(
       in_turn(picture.shape()[0], [&](int64_t i) { return moments(slice(picture, 0, i, i + 1)); }));
 }

@@ -1,4 +1,4 @@
-// Savings: ways to take less memory for a picture, each for a price.   Doc: docs/memory.md
+// LowMemory: ways to take less memory for a picture, each for a price.   Doc: docs/memory.md
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace cutaway {
 
-struct Savings {
+struct LowMemory {
   bool unet_in_turn = false;  // the UNet sees one latent at a time: the two of guidance, those of a batch
   bool vae_in_turn = false;   // the VAE sees one picture at a time
   int64_t vae_tile = 0;       // the VAE sees pieces of at most so many pixels each way; 0: whole pictures
@@ -16,10 +16,10 @@ struct Savings {
 
 /// unet(x, t, prompt), as the savings say. The result is the same but for rounding.
 /// x: [N, C, h, w], prompt: [N, T, width]
-Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt, const Savings& savings);
+Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt, const LowMemory& low_memory);
 
 /// vae.decode(latent) and vae.encode(picture), as the savings say. Only tiles change the result, a little.
-Tensor decoded(const AutoencoderKL& vae, const Tensor& latent, const Savings& savings);
-LatentDistribution encoded(const AutoencoderKL& vae, const Tensor& picture, const Savings& savings);
+Tensor decoded(const AutoencoderKL& vae, const Tensor& latent, const LowMemory& low_memory);
+LatentDistribution encoded(const AutoencoderKL& vae, const Tensor& picture, const LowMemory& low_memory);
 
 }  // namespace cutaway

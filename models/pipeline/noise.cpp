@@ -26,13 +26,13 @@ Tensor NoiseStream::operator()(const Shape& shape) {
   return concat(pictures, 0);
 }
 
-RunNoise::RunNoise(const Conventions& conventions, uint64_t seed, int64_t batch)
-    : start_(conventions.start_noise, conventions.noise_for, seed, batch) {
-  if (conventions.step_stream == StepNoise::goes_on) return;
+RunNoise::RunNoise(const Compat& compat, uint64_t seed, int64_t batch)
+    : start_(compat.start_noise, compat.noise_for, seed, batch) {
+  if (compat.step_stream == StepNoise::goes_on) return;
   // On the processor the first numbers of the same seed would be the starting noise once more: there ComfyUI
   // takes the next seed.
-  const uint64_t own = conventions.step_noise == RandomSource::cpu ? seed + 1 : seed;
-  step_.emplace(conventions.step_noise, conventions.noise_for, own, batch);
+  const uint64_t own = compat.step_noise == RandomSource::cpu ? seed + 1 : seed;
+  step_.emplace(compat.step_noise, compat.noise_for, own, batch);
 }
 
 }  // namespace cutaway

@@ -25,7 +25,7 @@ class NoiseStream {
 
 class RunNoise {
  public:
-  RunNoise(const Conventions& conventions, uint64_t seed, int64_t batch);
+  RunNoise(const Compat& compat, uint64_t seed, int64_t batch);
   /// Before the first step: the starting noise, and what else is drawn there.
   Tensor start(const Shape& shape) { return start_(shape); }
   /// In a step of a sampler with noise of its own.

@@ -60,7 +60,7 @@ Tensor faded(const Tensor& before, const Tensor& tile, int axis, int64_t extent)
   const Shape &shape = tile.shape(), &other = before.shape();
   extent = std::min({extent, shape[axis], other[axis]});
   Tensor result(shape);
-  if (rehearsing()) return result;
+  if (in_dry_run()) return result;
   float* y = result.mutable_data();
   std::copy_n(tile.data(), tile.count(), y);
   const int64_t height = axis == 2 ? extent : std::min(shape[2], other[2]);

@@ -47,7 +47,7 @@ std::u32string fix_encoding(std::u32string_view text);
 std::u32string from_windows_1252(std::u32string_view text);
 char32_t from_windows_1252(char32_t c);
 /// Whether characters stand side by side that hardly anyone writes so, but that wrong reading makes.
-bool looks_misread(std::u32string_view text);
+bool looks_like_mojibake(std::u32string_view text);
 /// Ligatures of Latin letters become the letters.
 std::u32string split_ligatures(std::u32string_view text);
 /// Full-width Latin and half-width Japanese and Korean characters become those of normal width.

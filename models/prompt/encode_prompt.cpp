@@ -25,8 +25,8 @@ struct PlainChunk {
   std::string dropped;
 };
 
-PlainChunk plain_chunk(const Tokenizer& tokenizer, const NewWords& new_words, const std::string& prompt) {
-  const std::vector<PromptPiece> pieces = new_words.pieces_of(prompt);
+PlainChunk plain_chunk(const Tokenizer& tokenizer, const TextualInversions& textual_inversions, const std::string& prompt) {
+  const std::vector<PromptPiece> pieces = textual_inversions.pieces_of(prompt);
   if (pieces.size() == 1 && pieces.front().new_ids.empty()) {
     const Tokens tokens = tokenizer.encode_padded(prompt);
     return {{tokens.ids, std::vector<float>(tokens.ids.size(), 1), tokens.used - 2}, tokens.dropped};
@@ -56,13 +56,13 @@ PlainChunk plain_chunk(const Tokenizer& tokenizer, const NewWords& new_words, co
   return {chunk, dropped};
 }
 
-std::vector<PromptChunk> chunks_by(PromptWeights rule, const Tokenizer& tokenizer, const NewWords& new_words,
+std::vector<PromptChunk> chunks_by(PromptWeights rule, const Tokenizer& tokenizer, const TextualInversions& textual_inversions,
                                    const std::string& prompt,
                                    const std::function<void(const std::string&)>& warning) {
-  if (rule == PromptWeights::webui) return chunks_of(tokenizer, parse_weights(prompt), new_words);
+  if (rule == PromptWeights::webui) return chunks_of(tokenizer, parse_weights(prompt), textual_inversions);
   if (rule == PromptWeights::comfyui)
-    return chunks_of_words(tokenizer, parse_weights_of_comfyui(prompt), new_words);
-  const PlainChunk plain = plain_chunk(tokenizer, new_words, prompt);
+    return chunks_of_words(tokenizer, parse_weights_of_comfyui(prompt), textual_inversions);
+  const PlainChunk plain = plain_chunk(tokenizer, textual_inversions, prompt);
   if (!plain.dropped.empty() && warning) {
     warning("the prompt is longer than the " + std::to_string(tokenizer.context_length() - 2) +
             " tokens that the text encoder takes; these words are left out: " + plain.dropped);
@@ -100,7 +100,7 @@ Tensor weighted_by_mean(const Tensor& z, const std::vector<PromptChunk>& chunks)
   for (int64_t i = 0; i < z.shape()[0]; ++i) {
     const Tensor before = slice(z, 0, i, i + 1), after = slice(y, 0, i, i + 1);
     const double ratio = mean(before) / mean(after);
-    if (!std::isfinite(ratio) && !rehearsing()) {
+    if (!std::isfinite(ratio) && !in_dry_run()) {
       throw Error(
           "the weights of the prompt leave nothing of it: its mean becomes 0, from which the webui's rule "
           "cannot "
@@ -128,9 +128,9 @@ Tensor weighted_from_empty(const Tensor& z, const Tensor& empty, const std::vect
 }
 
 Tensor prompt_context(const Tokenizer& tokenizer, const CLIPTextModel& text_encoder,
-                      const NewWords& new_words, const std::string& prompt, const PromptRules& rules,
+                      const TextualInversions& textual_inversions, const std::string& prompt, const PromptRules& rules,
                       const std::function<void(const std::string&)>& warning) {
-  const std::vector<PromptChunk> chunks = chunks_by(rules.weights, tokenizer, new_words, prompt, warning);
+  const std::vector<PromptChunk> chunks = chunks_by(rules.weights, tokenizer, textual_inversions, prompt, warning);
   const bool from_empty = rules.weights == PromptWeights::comfyui && has_weights(chunks);
   const auto count = static_cast<int64_t>(chunks.size());
   TokenIds ids{count + (from_empty ? 1 : 0), tokenizer.context_length(), {}};
@@ -140,7 +140,7 @@ Tensor prompt_context(const Tokenizer& tokenizer, const CLIPTextModel& text_enco
     ids.ids.insert(ids.ids.end(), empty.begin(), empty.end());
   }
 
-  Tensor z = text_encoder(ids, rules.clip_skip, new_words.rows());  // [chunks, T, width]
+  Tensor z = text_encoder(ids, rules.clip_skip, textual_inversions.rows());  // [chunks, T, width]
   if (from_empty) {
     z = weighted_from_empty(slice(z, 0, 0, count), slice(z, 0, count, count + 1), chunks);
   } else if (rules.weights == PromptWeights::webui && has_weights(chunks)) {

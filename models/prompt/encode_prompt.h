@@ -20,7 +20,7 @@ struct PromptRules {
 /// is one chunk, and `warning` is told the words that do not fit. Throws Error when clip_skip is out of
 /// range.
 Tensor prompt_context(const Tokenizer& tokenizer, const CLIPTextModel& text_encoder,
-                      const NewWords& new_words, const std::string& prompt, const PromptRules& rules,
+                      const TextualInversions& textual_inversions, const std::string& prompt, const PromptRules& rules,
                       const std::function<void(const std::string&)>& warning);
 
 // z: [chunks, T, width], weights: one for each token of each chunk.

@@ -30,7 +30,7 @@ std::u32string from_windows_1252(std::u32string_view text) {
 
 namespace {
 
-// Kinds of characters, for the patterns of looks_misread. A character can be of several.
+// Kinds of characters, for the patterns of looks_like_mojibake. A character can be of several.
 enum Kind : uint32_t {
   control = 1U << 0,  // U+0080 to U+009F
   odd = 1U << 1,      // signs that are rare by themselves: ¦ ¤ ¨ ...
@@ -182,7 +182,7 @@ std::u32string read_parts_again(std::u32string_view text) {
       end += length;
     }
     const std::u32string_view part = text.substr(at, std::max(end - at, size_t{1}));
-    const bool misread = end > at && part.size() < text.size() && looks_misread(part);
+    const bool misread = end > at && part.size() < text.size() && looks_like_mojibake(part);
     result += misread ? fix_encoding(part) : std::u32string(part);
     at += part.size();
   }
@@ -190,7 +190,7 @@ std::u32string read_parts_again(std::u32string_view text) {
 }
 
 std::u32string fix_encoding_once(std::u32string_view text) {
-  if (!looks_misread(text)) return std::u32string(text);
+  if (!looks_like_mojibake(text)) return std::u32string(text);
   if (auto again = read_again(text)) return *again;
   std::u32string parts = read_parts_again(text);
   if (parts != text) return parts;
@@ -199,7 +199,7 @@ std::u32string fix_encoding_once(std::u32string_view text) {
 
 }  // namespace
 
-bool looks_misread(std::u32string_view text) {
+bool looks_like_mojibake(std::u32string_view text) {
   const bool ascii = std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x80; });
   if (ascii) return false;
   uint32_t window[4] = {};  // the kinds of the last four characters, the newest last

@@ -184,14 +184,14 @@ class CommaChunks {
 std::vector<WeightedText> parse_weights(const std::string& prompt) { return WeightParser(prompt).parse(); }
 
 std::vector<PromptChunk> chunks_of(const Tokenizer& tokenizer, const std::vector<WeightedText>& texts,
-                                   const NewWords& new_words) {
+                                   const TextualInversions& textual_inversions) {
   CommaChunks chunks(tokenizer);
   for (const WeightedText& text : texts) {
     if (text.is_break) {
       chunks.end_chunk();
       continue;
     }
-    for (const PromptPiece& piece : new_words.pieces_of(text.text)) {
+    for (const PromptPiece& piece : textual_inversions.pieces_of(text.text)) {
       if (!piece.new_ids.empty()) {
         chunks.add_word(piece.new_ids, text.weight);
         continue;

@@ -37,14 +37,14 @@ struct PromptChunk {
 
 /// Cuts a prompt into chunks, always at least one. By the webui's rule a chunk that is full ends after its
 /// last comma, where that is at most 20 tokens back, so that what belongs together stays together.
-/// The ids of `new_words` lie behind the vocabulary.
+/// The ids of `textual_inversions` lie behind the vocabulary.
 std::vector<PromptChunk> chunks_of(const Tokenizer& tokenizer, const std::vector<WeightedText>& texts,
-                                   const NewWords& new_words = {});
+                                   const TextualInversions& textual_inversions = {});
 
 /// By ComfyUI's rule: each word, between spaces, is encoded alone, and goes into the next chunk when this one
 /// cannot hold all of its tokens; only a word of 8 tokens and more is cut.
 std::vector<PromptChunk> chunks_of_words(const Tokenizer& tokenizer, const std::vector<WeightedText>& texts,
-                                         const NewWords& new_words = {});
+                                         const TextualInversions& textual_inversions = {});
 
 /// The same for a prompt in which brackets and BREAK mean nothing.
 std::vector<PromptChunk> plain_chunks_of(const Tokenizer& tokenizer, const std::string& prompt);

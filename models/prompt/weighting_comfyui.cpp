@@ -104,10 +104,10 @@ std::vector<WeightedText> parse_weights_of_comfyui(const std::string& prompt) {
 }
 
 std::vector<PromptChunk> chunks_of_words(const Tokenizer& tokenizer, const std::vector<WeightedText>& texts,
-                                         const NewWords& new_words) {
+                                         const TextualInversions& textual_inversions) {
   ChunkBuilder chunks(tokenizer);
   for (const WeightedText& text : texts) {
-    for (const PromptPiece& piece : new_words.pieces_of(text.text)) {
+    for (const PromptPiece& piece : textual_inversions.pieces_of(text.text)) {
       if (!piece.new_ids.empty()) {
         add_word(chunks, piece.new_ids, text.weight);
         continue;

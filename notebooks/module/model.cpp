@@ -219,7 +219,7 @@ void bind_stable_diffusion(py::module_& module) {
             options.batch = batch;
             options.width = width;
             options.height = height;
-            options.conventions = conventions_of(compat);
+            options.compat = compat_of(compat);
             options.clip_skip = clip_skip;
             if (!start.empty()) options.start = start;
             return generate(*self, options, on_step);

@@ -138,7 +138,7 @@ void round_timesteps(Plan& plan) {
   for (float& t : plan.timesteps) t = std::ceil(t - 0.5F);  // of two that are equally near, the lower
 }
 
-Plan plan_ldm_ddim(const NoiseSchedule& schedule, PredictionType type, int n, bool leaves_out_last) {
+Plan plan_compvis_ddim(const NoiseSchedule& schedule, PredictionType type, int n, bool leaves_out_last) {
   const auto count = static_cast<int>(schedule.count());
   const int stride = n < 1 || n > count ? 0 : count / n;
   std::vector<int> timesteps;

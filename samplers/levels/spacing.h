@@ -48,7 +48,7 @@ void round_timesteps(Plan& plan);
 /// ... with c = floor(T / n), each stepping to the one before, the first to alpha_bar_0. Where c does not
 /// divide T there are more than n. The webui never takes the last of them. Throws Error when a time step lies
 /// behind the training's or none is left.
-Plan plan_ldm_ddim(const NoiseSchedule& schedule, PredictionType type, int n, bool leaves_out_last);
+Plan plan_compvis_ddim(const NoiseSchedule& schedule, PredictionType type, int n, bool leaves_out_last);
 
 /// A plan that keeps the latent's variance, for levels that were made for one that does not: what ddpm walks.
 Plan preserving(const Plan& exploding);

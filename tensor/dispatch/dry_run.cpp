@@ -17,22 +17,22 @@ thread_local ResidentWeights resident;
 
 }  // namespace
 
-Rehearsal::Rehearsal() {
-  begin_rehearsed_memory();
+DryRun::DryRun() {
+  begin_dry_run_memory();
   resident = {};
 }
 
-Rehearsal::~Rehearsal() {
-  if (!finished_) end_rehearsed_memory();
+DryRun::~DryRun() {
+  if (!finished_) end_dry_run_memory();
 }
 
-RehearsedMemory Rehearsal::finish() {
+DryRunMemory DryRun::finish() {
   finished_ = true;
   unwatched_.reset();
-  return end_rehearsed_memory();
+  return end_dry_run_memory();
 }
 
-namespace rehearsal {
+namespace dry_run {
 namespace {
 
 void bytes_used(const Weight& weight, int64_t bytes) {
@@ -59,5 +59,5 @@ void files_let_go() {
   memory_beside_tensors(0);
 }
 
-}  // namespace rehearsal
+}  // namespace dry_run
 }  // namespace cutaway

@@ -1,4 +1,4 @@
-// Rehearsal: a run that does everything but compute, to learn how much memory it takes.   Doc:
+// DryRun: a run that does everything but compute, to learn how much memory it takes.   Doc:
 // docs/memory.md
 #pragma once
 
@@ -12,37 +12,37 @@
 namespace cutaway {
 
 /// While one of these lives, on this thread, operations check their shapes and ask for all the memory that
-/// they need, but compute nothing. The memory is only reserved and never touched, so a rehearsal of a
+/// they need, but compute nothing. The memory is only reserved and never touched, so a dry run of a
 /// full-size network takes milliseconds and next to no memory. What the tensors hold is undefined.
 ///
 /// Counted are the tensors, the scratch memory of the kernels, the free list, and the pages of weights that
 /// lie in mapped files. Weights elsewhere are in memory already.
-class Rehearsal {
+class DryRun {
  public:
-  /// Throws Error inside another rehearsal.
-  Rehearsal();
-  ~Rehearsal();
-  Rehearsal(const Rehearsal&) = delete;
-  Rehearsal& operator=(const Rehearsal&) = delete;
+  /// Throws Error inside another dry run.
+  DryRun();
+  ~DryRun();
+  DryRun(const DryRun&) = delete;
+  DryRun& operator=(const DryRun&) = delete;
 
   /// Ends it.
-  RehearsedMemory finish();
+  DryRunMemory finish();
 
  private:
   bool finished_ = false;
-  std::optional<Unwatched> unwatched_{std::in_place};  // the tensors of a rehearsal mean nothing
+  std::optional<Unwatched> unwatched_{std::in_place};  // the tensors of a dry run mean nothing
 };
 
 /// For kernels: skip the computing now?
-inline bool rehearsing() { return memory_is_rehearsed(); }
+inline bool in_dry_run() { return in_dry_run(); }
 
-namespace rehearsal {
+namespace dry_run {
 /// For operations: a weight is read, so its pages of the file become resident.
 void weight_used(const Weight& weight);
 /// So many different rows of a table are read.
 void rows_used(const Weight& table, int64_t rows);
 /// No page of a file is resident any more.
 void files_let_go();
-}  // namespace rehearsal
+}  // namespace dry_run
 
 }  // namespace cutaway

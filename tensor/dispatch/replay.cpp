@@ -31,7 +31,7 @@ void add_option(Call& call, const std::string& text) {
 RecordCalls::RecordCalls() : outer_(std::exchange(innermost, this)) {}
 RecordCalls::~RecordCalls() { innermost = outer_; }
 
-namespace calls {
+namespace replay {
 
 RecordCalls* recorder() { return innermost; }
 
@@ -113,5 +113,5 @@ void note(Call& call, const ConvTranspose2dOptions& options) {
 void note(Call&, const Padding&) {}  // the result's shape tells
 void note(Call& call, int64_t number) { add_option(call, std::to_string(number)); }
 
-}  // namespace calls
+}  // namespace replay
 }  // namespace cutaway

@@ -26,7 +26,7 @@ struct Call {
   std::function<std::function<Tensor()>()> prepare;
 };
 
-/// While one lives, the operations of this thread are kept. In a rehearsal (tensor/dispatch/dry_run.h) all
+/// While one lives, the operations of this thread are kept. In a dry run (tensor/dispatch/dry_run.h) all
 /// calls of a full-size network are there in milliseconds.
 class RecordCalls {
  public:
@@ -42,7 +42,7 @@ class RecordCalls {
 };
 
 // ---- For tensor/ops.cpp
-namespace calls {
+namespace replay {
 
 /// The innermost that lives on this thread, or null.
 RecordCalls* recorder();
@@ -116,5 +116,5 @@ void record(const char* operation, const Tensor& result, const Run& run, const A
   recorder()->calls.push_back(std::move(call));
 }
 
-}  // namespace calls
+}  // namespace replay
 }  // namespace cutaway

@@ -161,7 +161,7 @@ Statistics group_statistics(const Tensor& x, const Weight& weight, const Weight&
   const int64_t channels = x.shape()[1], planes = x.shape()[0] * channels;
   const std::vector<Moments> moments = group_moments(*Bands::now(), x, x.shape()[0] * groups);
   Tensor w({planes}), b({planes}), means({planes}), variances({planes});
-  if (!rehearsing()) {
+  if (!in_dry_run()) {
     const WeightValues weights = weight.f32(), biases = bias.f32();
     for (int64_t plane = 0; plane < planes; ++plane) {
       const Moments& m = moments[static_cast<size_t>(plane / (channels / groups))];

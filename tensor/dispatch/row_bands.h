@@ -14,7 +14,7 @@
 namespace cutaway {
 
 /// Reaches the programs that have the other bands. All of them call the same functions in the same order. In
-/// a rehearsal (tensor/dispatch/dry_run.h) each is alone: nothing is sent, and only shapes must be right.
+/// a dry run (tensor/dispatch/dry_run.h) each is alone: nothing is sent, and only shapes must be right.
 class Neighbours {
  public:
   virtual ~Neighbours() = default;

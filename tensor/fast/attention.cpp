@@ -128,7 +128,7 @@ struct HeadRows {
     }
     last_keys = allocate_floats(heads * kernel.rows * key_stride());
     if (v_heads != nullptr) v = allocate_floats(heads * d_rows * v_stride);
-    if (rehearsing()) return;
+    if (in_dry_run()) return;
     if (together == 2) pair_keys(heads);
     const int64_t whole = keys / kernel.rows * kernel.rows, stride = key_stride();
     for (int64_t head = 0; head < heads; ++head) {
@@ -341,7 +341,7 @@ void in_turns(const TiledAttention& attention, int64_t turns, int64_t products, 
   const int threads = products > products_worth_a_team ? omp_get_max_threads() : 1;
   const int64_t floats = attention.scratch_floats();
   const std::shared_ptr<float> scratch = allocate_floats(threads * floats);
-  if (rehearsing()) return;
+  if (in_dry_run()) return;
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
   for (int64_t turn = 0; turn < turns; ++turn) {
     work(turn, scratch.get() + omp_get_thread_num() * floats);

@@ -180,7 +180,7 @@ Tensor conv2d_of_few(const Tensor& x, const Weight& weight, const float* bias, c
   const int64_t images = x.shape()[0], in = x.shape()[1], out = weight.shape[0];
   const int64_t plane = out_height * w.out_width;
   Tensor result({images, out, out_height, w.out_width});
-  if (rehearsing()) return result;
+  if (in_dry_run()) return result;
   std::vector<float> weights(static_cast<size_t>(weight.shape.count()));
   read_weight(weight, 0, weight.shape.count(), weights.data());
   float* const y = result.mutable_data();

@@ -366,7 +366,7 @@ void multiply(const Product& product) {
                           static_cast<double>(product.k) * static_cast<double>(product.items);
   const int threads = products > products_worth_a_team ? omp_get_max_threads() : 1;
   const Multiplication multiplication(product, threads);
-  if (rehearsing()) return;
+  if (in_dry_run()) return;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   multiplication.run();
 }

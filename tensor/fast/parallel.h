@@ -15,10 +15,10 @@ namespace cutaway::fast {
 constexpr int64_t numbers_worth_a_team = 1 << 17;
 
 /// Runs work(begin, end) over pieces of [0, count), on all threads if `numbers`, the numbers touched in all,
-/// are many. Nothing is done in a rehearsal.
+/// are many. Nothing is done in a dry run.
 template <class Work>
 void in_pieces(int64_t count, int64_t numbers, const Work& work) {
-  if (rehearsing()) return;
+  if (in_dry_run()) return;
   if (numbers < numbers_worth_a_team || count < 2 || omp_get_max_threads() == 1) {
     work(int64_t{0}, count);
     return;

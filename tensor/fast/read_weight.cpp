@@ -120,7 +120,7 @@ std::vector<float> read_bias(const std::optional<Weight>& bias) {
   std::vector<float> values;
   if (bias) {
     values.resize(static_cast<size_t>(bias->shape.count()));
-    if (!rehearsing()) read_weight(*bias, 0, bias->shape.count(), values.data());
+    if (!in_dry_run()) read_weight(*bias, 0, bias->shape.count(), values.data());
   }
   return values;
 }

@@ -278,7 +278,7 @@ Tensor winograd(const Tensor& x, const Weight& weight, const std::optional<Weigh
   Tensor result({plan.images, plan.out, plan.out_height, plan.out_width});
   const WinogradConvolution convolution(plan, x.data(), weight, bias ? b.data() : nullptr,
                                         result.mutable_data(), threads);
-  if (rehearsing()) return result;
+  if (in_dry_run()) return result;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   convolution.run();
   return result;

@@ -153,9 +153,9 @@ PngPicture read_png(const std::string& path, Bytes file) {
   must_be_png(path, file);
   // Once for nothing, into one row: a file of some bytes may claim a picture of hundreds of megabytes, and
   // only a file that holds all of it gets the memory.
-  Decoder rehearsal(path, file);
-  std::vector<unsigned char> row(static_cast<size_t>(rehearsal.width) * 4);
-  rehearsal.each_row([&](int64_t) { return row.data(); });
+  Decoder dry_run(path, file);
+  std::vector<unsigned char> row(static_cast<size_t>(dry_run.width) * 4);
+  dry_run.each_row([&](int64_t) { return row.data(); });
 
   Decoder decoder(path, file);
   PngPicture picture{.width = decoder.width, .height = decoder.height, .rgba = {}, .texts = {}};

@@ -46,7 +46,7 @@ bool in_mapped_file(const void* address) {
 int64_t stored_bytes(const Weight& weight) { return stored_bytes(weight.dtype, weight.shape.count()); }
 
 void let_go_of_files() {
-  if (rehearsing()) return rehearsal::files_let_go();
+  if (in_dry_run()) return dry_run::files_let_go();
   const std::lock_guard lock(mappings().mutex);
   for (const auto& [begin, bytes] : mappings().bytes) {
     madvise(reinterpret_cast<void*>(begin), static_cast<size_t>(bytes), MADV_DONTNEED);

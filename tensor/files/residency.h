@@ -18,7 +18,7 @@ bool in_mapped_file(const void* address);
 int64_t stored_bytes(const Weight& weight);
 
 /// The pages of all mapped files leave the process's memory; an operation that reads a weight gets its pages
-/// from the file again. In a rehearsal only the books change.
+/// from the file again. In a dry run only the books change.
 void let_go_of_files();
 
 }  // namespace cutaway

@@ -6,13 +6,13 @@
 
 #include "tensor/trace.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 
-void RunTags::enter(const std::string& path) {
+void CallNames::enter(const std::string& path) {
   if (path == "text_encoder") ++text_calls_;
 }
 
-std::string RunTags::tag(const std::string& path) const {
+std::string CallNames::tag(const std::string& path) const {
   if (trace::step() >= 0) {
     char text[32];
     std::snprintf(text, sizeof text, "step_%02d", trace::step());
@@ -30,4 +30,4 @@ bool path_fits(const std::string& pattern, const std::string& path) {
   return fnmatch(pattern.c_str(), path.c_str(), 0) == 0;
 }
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

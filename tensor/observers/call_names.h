@@ -3,12 +3,12 @@
 
 #include <string>
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 
 /// Tells the calls of one run apart, since every layer of the UNet runs once a step:
 /// "prompt" and "negative" (the text encoder's calls, in that order), "step_00", "step_01", ... (the UNet's),
 /// "encode" and "decode" (the VAE's), "call" for a network that runs alone.
-class RunTags {
+class CallNames {
  public:
   /// For every layer that begins, before tag().
   void enter(const std::string& path);
@@ -22,4 +22,4 @@ class RunTags {
 /// "unet.*.attn2" is every cross-attention.
 bool path_fits(const std::string& pattern, const std::string& path);
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

@@ -9,7 +9,7 @@
 #include "tensor/observers/error_hints.h"
 #include "tensor/observers/recorder.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 
 namespace {
 
@@ -193,4 +193,4 @@ std::vector<ComparedValue> compare_traces(const Reference& reference, const Refe
   return values;
 }
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

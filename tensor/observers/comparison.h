@@ -11,7 +11,7 @@
 #include "tensor/observers/call_names.h"
 #include "tensor/trace.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 
 /// How far two tensors are apart.
 struct Distance {
@@ -89,7 +89,7 @@ class Comparison : public Observer {
   const Reference& reference_;
   Tolerance tolerance_;
   bool teacher_forced_;
-  RunTags tags_;
+  CallNames tags_;
   std::vector<Open> open_;
   std::map<std::string, int> times_;
   std::vector<ComparedValue> values_;
@@ -103,4 +103,4 @@ std::vector<ComparedValue> compare_traces(const Reference& reference, const Refe
 /// Blamed by one of these values, in their order, each once.
 std::vector<std::string> blamed(const std::vector<ComparedValue>& values);
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

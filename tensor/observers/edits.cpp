@@ -11,7 +11,7 @@
 #include "tensor/observers/call_names.h"
 #include "tensor/ops.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 namespace {
 
 [[noreturn]] void refuse(const std::string& text, const std::string& reason) {
@@ -137,4 +137,4 @@ void Editor::must_have_reached_all() const {
   }
 }
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

@@ -7,7 +7,7 @@
 
 #include "tensor/trace.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 
 /// One --edit: which layers, in which steps, and what they give instead.
 struct Edit {
@@ -51,4 +51,4 @@ class Editor : public Observer {
   std::vector<Open> open_;
 };
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

@@ -7,7 +7,7 @@
 
 #include "tensor/weight.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 namespace {
 
 double largest(const Tensor& x) {
@@ -262,4 +262,4 @@ std::string error_hint(const Tensor& actual, const Tensor& expected) {
   return "";
 }
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

@@ -5,7 +5,7 @@
 #include "tensor/error.h"
 #include "tensor/observers/summary.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 namespace {
 
 int64_t first_bad(const Tensor& tensor) {
@@ -54,4 +54,4 @@ void FiniteCheck::stop(const std::string& path, const char* what, const Tensor& 
   throw Error(text);
 }
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

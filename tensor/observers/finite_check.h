@@ -6,7 +6,7 @@
 
 #include "tensor/trace.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 
 /// Throws Error as soon as a layer takes or gives a value that is not finite: with the layer's path, the
 /// step, the value's index and the ranges of the layer's inputs.
@@ -25,4 +25,4 @@ class FiniteCheck : public Observer {
   std::vector<Open> open_;
 };
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 namespace {
 
 bool any_fits(const std::vector<std::string>& patterns, const std::string& text) {
@@ -90,4 +90,4 @@ void Recorder::value(const std::string& path, Tensor& value) {
   recording_ += seconds_between(now, Clock::now());
 }
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

@@ -13,7 +13,7 @@
 #include "tensor/observers/summary.h"
 #include "tensor/trace.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 
 /// Which layers of a run.
 struct Selection {
@@ -27,7 +27,7 @@ struct Selection {
 
 /// What one layer did in one call.
 struct LayerRecord {
-  std::string tag;   // see RunTags
+  std::string tag;   // see CallNames
   std::string path;  // the layer's, or an inner value's
   bool is_layer = true;
   Shape shape;           // of the result
@@ -74,7 +74,7 @@ class Recorder : public Observer {
 
   Options options_;
   std::map<std::string, int64_t> weight_bytes_;
-  RunTags tags_;
+  CallNames tags_;
   std::vector<Open> open_;
   std::map<std::string, int> times_;  // how often each name was given
   std::vector<LayerRecord> records_;
@@ -82,4 +82,4 @@ class Recorder : public Observer {
   double recording_ = 0;  // seconds spent in this class
 };
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

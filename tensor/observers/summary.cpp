@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <limits>
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 
 Summary summarise(const Tensor& tensor) {
   Summary summary;
@@ -61,4 +61,4 @@ std::string index_text(const Shape& shape, int64_t position) {
   return "[" + text + "]";
 }
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

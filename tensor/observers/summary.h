@@ -7,7 +7,7 @@
 
 #include "tensor/tensor.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 
 /// Over the finite values; NaN in all four when there are none.
 struct Summary {
@@ -26,4 +26,4 @@ nlohmann::json json_number(double value);
 /// Where a value is: "[0, 17, 3, 5]".
 std::string index_text(const Shape& shape, int64_t position);
 
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

@@ -147,13 +147,13 @@ TEST_CASE("TimeEmbedding: silu between the two linear layers, none after") {
   CHECK_DIFFERS(embed.linear_2(embed.linear_1(waves)), expected, 2e-5F);
 }
 
-TEST_CASE("VaeAttention: one head, eps 1e-6") {
+TEST_CASE("AttnBlock: one head, eps 1e-6") {
   const ReferenceCase reference("blocks/vae_attention.safetensors");
-  const VaeAttention attention = reference.loaded(VaeAttention(32, 32));
+  const AttnBlock attention = reference.loaded(AttnBlock(32, 32));
   const Tensor x = reference.tensor("small/in/hidden_states"),
                expected = reference.tensor("small/out/sample");
   CHECK_CLOSE(attention(x), expected, 2e-5F);
-  VaeAttention wrong_eps = attention;
+  AttnBlock wrong_eps = attention;
   wrong_eps.group_norm.eps = 1e-5F;
   CHECK_DIFFERS(wrong_eps(x), expected, 2e-5F);
 }

@@ -1,7 +1,7 @@
 // Times every operation of tensor/ops.h at every shape that Stable Diffusion 1.5 uses.
 // Doc: docs/performance.md#one-operation-at-a-time
 //
-// No shape is written down here. A rehearsal runs the networks without computing and keeps their calls, so
+// No shape is written down here. A dry run runs the networks without computing and keeps their calls, so
 // whatever a network asks of an operation is what is timed.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
@@ -62,7 +62,7 @@ std::vector<Call> calls_of_networks(const Options& options) {
   load_weights(clip, "text_encoder", weights);
 
   const int64_t n = options.batch, latent = options.size / 8;
-  Rehearsal rehearsal;
+  DryRun dry_run;
   RecordCalls record;
   clip(TokenIds{n, 77, std::vector<int64_t>(static_cast<size_t>(n * 77), 1)});
   unet(Tensor({n, 4, latent, latent}), std::vector<float>(static_cast<size_t>(n), 500), Tensor({n, 77, 768}));

@@ -51,7 +51,7 @@ class PromptTest(ProgramTest):
         self.refuses(*generate, "--clip-skip", 0, says="clip skip is 0")
         self.refuses(*generate, "--embedding", "none.pt", says="none.pt")
 
-    def test_new_words_as_the_webui_trains_them(self):
+    def test_textual_inversions_as_the_webui_trains_them(self):
         width = json.loads((DEMO / "text_encoder/config.json").read_text())["hidden_size"]
         rows = {count: struct.pack(f"<{count * width}f", *[0.02 * (i % 7 - 3) for i in range(count * width)])
                 for count in (1, 3)}
@@ -66,7 +66,7 @@ class PromptTest(ProgramTest):
         write_torch(self.folder / "wide.pt", as_webui_trains(1, 1024, bytes(4096)))
         self.refuses("generate", "--prompt", "a", "--embedding", "wide.pt", says=["1024 wide", "Stable Diffusion 2"])
 
-    def test_trace_repeats_with_the_same_conventions(self):
+    def test_trace_repeats_with_the_same_compat(self):
         run = ["--prompt", "a (red:1.4) car", "--compat", "webui", "--sampler", "euler_ancestral", "--steps", 2,
                "--width", 32, "--height", 32, "--seed", 3, "--layers", "unet.conv_out"]
         self.run_well("trace", *run, "--out", "t.safetensors")

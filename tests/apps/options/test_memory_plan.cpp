@@ -7,7 +7,7 @@
 namespace cutaway {
 namespace {
 
-// Weights of the shapes they have, and no numbers: a rehearsal reads none.
+// Weights of the shapes they have, and no numbers: a dry run reads none.
 template <class Network>
 void pretend_to_load(Network& network) {
   static const float nothing = 0;

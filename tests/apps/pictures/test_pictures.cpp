@@ -12,7 +12,7 @@
 
 using namespace cutaway;
 using namespace cutaway::test;
-using namespace cutaway::workflow;
+using namespace cutaway::pictures;
 
 namespace {
 

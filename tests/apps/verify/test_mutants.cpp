@@ -18,7 +18,7 @@
 #include "tensor/observers/recorder.h"
 #include "tensor/ops.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 namespace {
 
 namespace fs = std::filesystem;
@@ -341,4 +341,4 @@ TEST_CASE("a NaN planted into any layer's weights is found in that layer") {
 }
 
 }  // namespace
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers

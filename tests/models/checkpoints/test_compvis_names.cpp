@@ -77,38 +77,38 @@ std::optional<std::string> below(const char* prefix, const std::optional<std::st
 TEST_CASE("the names of the UNet in CompVis' code are those of diffusers' converter") {
   UNet unet;
   CHECK(compare(unet, "unet", [&](const std::string& name) {
-          return below(ldm_unet_prefix, ldm_unet_name(name, unet.config));
+          return below(compvis_unet_prefix, compvis_unet_name(name, unet.config));
         }) == 0);
 }
 
 TEST_CASE("the names of the VAE in CompVis' code are those of diffusers' converter") {
   AutoencoderKL vae;
   CHECK(compare(vae, "vae", [&](const std::string& name) {
-          return below(ldm_vae_prefix, ldm_vae_name(name, vae.config));
+          return below(compvis_vae_prefix, compvis_vae_name(name, vae.config));
         }) == 8);
 }
 
 TEST_CASE("the text encoder has transformers' names in CompVis' code too") {
   CLIPTextModel text;
   CHECK(compare(text, "text_encoder",
-                [](const std::string& name) { return std::optional(ldm_text_prefix + name); }) == 0);
+                [](const std::string& name) { return std::optional(compvis_text_prefix + name); }) == 0);
 }
 
 TEST_CASE("the numbers of ldm's blocks follow the sizes") {
   // Worked by hand from openaimodel.py: one level that attends, one ResBlock: conv_in, block, no Downsample.
   const UNetConfig one{.block_out_channels = {32}, .attends = {true}, .heads = {8}, .layers_per_block = 1};
-  CHECK(ldm_unet_name("up_blocks.0.attentions.1.norm.bias", one) == "output_blocks.1.1.norm.bias");
+  CHECK(compvis_unet_name("up_blocks.0.attentions.1.norm.bias", one) == "output_blocks.1.1.norm.bias");
   const UNetConfig three{.block_out_channels = {8, 16, 16},
                          .attends = {true, false, true},
                          .heads = {2, 2, 2},
                          .layers_per_block = 3};
-  CHECK(ldm_unet_name("down_blocks.1.resnets.2.conv1.bias", three) == "input_blocks.7.0.in_layers.2.bias");
-  CHECK(ldm_unet_name("down_blocks.1.downsamplers.0.conv.bias", three) == "input_blocks.8.0.op.bias");
-  CHECK(ldm_unet_name("up_blocks.0.upsamplers.0.conv.bias", three) == "output_blocks.3.2.conv.bias");
-  CHECK(ldm_unet_name("up_blocks.1.upsamplers.0.conv.bias", three) == "output_blocks.7.1.conv.bias");
+  CHECK(compvis_unet_name("down_blocks.1.resnets.2.conv1.bias", three) == "input_blocks.7.0.in_layers.2.bias");
+  CHECK(compvis_unet_name("down_blocks.1.downsamplers.0.conv.bias", three) == "input_blocks.8.0.op.bias");
+  CHECK(compvis_unet_name("up_blocks.0.upsamplers.0.conv.bias", three) == "output_blocks.3.2.conv.bias");
+  CHECK(compvis_unet_name("up_blocks.1.upsamplers.0.conv.bias", three) == "output_blocks.7.1.conv.bias");
   const VaeConfig vae{.block_out_channels = {32, 32, 64}, .layers_per_block = 1};
-  CHECK(ldm_vae_name("decoder.up_blocks.0.resnets.1.conv1.bias", vae) == "decoder.up.2.block.1.conv1.bias");
-  CHECK(ldm_vae_name("decoder.up_blocks.2.resnets.0.conv_shortcut.bias", vae) ==
+  CHECK(compvis_vae_name("decoder.up_blocks.0.resnets.1.conv1.bias", vae) == "decoder.up.2.block.1.conv1.bias");
+  CHECK(compvis_vae_name("decoder.up_blocks.2.resnets.0.conv_shortcut.bias", vae) ==
         "decoder.up.0.block.0.nin_shortcut.bias");
 }
 
@@ -120,14 +120,14 @@ TEST_CASE("names that the network cannot have are not renamed") {
         "down_blocks.0.resnets.0.conv3.bias", "mid_block.resnets.2.conv1.bias",
         "down_blocks.-1.resnets.0.conv1.bias"}) {
     INFO(name);
-    CHECK_FALSE(ldm_unet_name(name, unet).has_value());
+    CHECK_FALSE(compvis_unet_name(name, unet).has_value());
   }
   const VaeConfig vae;
   for (const char* name :
        {"", "encoder", "encoder.conv", "encoder.down_blocks.4.resnets.0.conv1.bias",
         "encoder.down_blocks.0.resnets.2.conv1.bias", "decoder.mid_block.attentions.0.to_out.1.bias"}) {
     INFO(name);
-    CHECK_FALSE(ldm_vae_name(name, vae).has_value());
+    CHECK_FALSE(compvis_vae_name(name, vae).has_value());
   }
 }
 

@@ -33,7 +33,7 @@ std::vector<GenerateResult> drawn_by(int count, const StableDiffusion& model,
   });
 }
 
-// Weights that no rehearsal reads.
+// Weights that no dry run reads.
 class NeverRead : public WeightSource {
  public:
   std::string description() const override { return "nothing"; }
@@ -54,7 +54,7 @@ TEST_CASE("bands of rows make the picture of one program, but for rounding") {
   const GenerateResult one = model.generate(options);
   // 2 and 3 get unequal bands, 5 have one row each at the lowest level.
   for (const int count : {1, 2, 3, 5}) {
-    options.savings.unet_in_turn = count == 3;
+    options.low_memory.unet_in_turn = count == 3;
     const std::vector<GenerateResult> all = drawn_by(count, model, options);
     CAPTURE(count);
     CHECK_CLOSE(all.front().latent, one.latent, 1e-4);
@@ -92,7 +92,7 @@ TEST_CASE("what the bands of Stable Diffusion 1.5 send in a step of 512 x 512") 
   load_weights(unet, "unet", NeverRead());
   const auto sent_by = [&](int count) {
     return in_threads(count, [&](ThreadNeighbours& neighbours) {
-      const Rehearsal rehearsal;
+      const DryRun dry_run;
       const Bands bands(neighbours, even_bands(64, unet.config.scale(), count), 77);
       const Tensor x({2, 4, 64, 64}), prompt({2, 77, 768});
       const Tensor y = bands.whole(unet(bands.cut(x), std::vector<float>{500, 500}, prompt));

@@ -26,14 +26,14 @@ SchedulerConfig sd() {
 
 Plan plan_of(const char* program, SamplerKind kind, int steps,
              LevelSpacing spacing = LevelSpacing::by_sampler) {
-  return route(conventions_of(program), kind, spacing, sd(), steps, 0).plan;
+  return route(compat_of(program), kind, spacing, sd(), steps, 0).plan;
 }
 
 struct Drawn {
   Tensor start, first_step, second_step;
 };
-Drawn drawn(const Conventions& conventions) {
-  RunNoise noise(conventions, 5, 2);
+Drawn drawn(const Compat& compat) {
+  RunNoise noise(compat, 5, 2);
   Drawn all;
   all.start = noise.start(two_pictures);
   all.first_step = noise.step(two_pictures);
@@ -64,8 +64,8 @@ Drawn by_picture() {
 }  // namespace
 
 TEST_CASE("noise: whose numbers, one stream or one a picture, and where the steps draw") {
-  check_drawn(drawn(conventions_of("diffusers")), by_picture<TorchRandom>());
-  check_drawn(drawn(conventions_of("webui")), by_picture<PhiloxRandom>());
+  check_drawn(drawn(compat_of("diffusers")), by_picture<TorchRandom>());
+  check_drawn(drawn(compat_of("webui")), by_picture<PhiloxRandom>());
 
   PhiloxRandom card(5), anew(5);
   TorchRandom processor(5), next_seed(6);
@@ -73,15 +73,15 @@ TEST_CASE("noise: whose numbers, one stream or one a picture, and where the step
   compvis.start = card.randn(two_pictures);
   compvis.first_step = card.randn(two_pictures);
   compvis.second_step = card.randn(two_pictures);
-  check_drawn(drawn(conventions_of("compvis")), compvis);
+  check_drawn(drawn(compat_of("compvis")), compvis);
 
   Drawn comfyui;
   comfyui.start = processor.randn(two_pictures);
   comfyui.first_step = anew.randn(two_pictures);
   comfyui.second_step = anew.randn(two_pictures);
-  check_drawn(drawn(conventions_of("comfyui")), comfyui);
+  check_drawn(drawn(compat_of("comfyui")), comfyui);
 
-  Conventions on_processor = conventions_of("comfyui");
+  Compat on_processor = compat_of("comfyui");
   on_processor.step_noise = RandomSource::cpu;
   comfyui.first_step = next_seed.randn(two_pictures);
   comfyui.second_step = next_seed.randn(two_pictures);
@@ -125,7 +125,7 @@ TEST_CASE("ddim: the webui leaves out the last step, CompVis takes more for 30, 
   CHECK(plan_of("webui", SamplerKind::ddim, 30).count() == 30);
   CHECK(plan_of("webui", SamplerKind::ddim, 20).count() == 19);
   const Route comfyui =
-      route(conventions_of("comfyui"), SamplerKind::ddim, LevelSpacing::by_sampler, sd(), 20, 0);
+      route(compat_of("comfyui"), SamplerKind::ddim, LevelSpacing::by_sampler, sd(), 20, 0);
   CHECK(comfyui.sampler == SamplerKind::euler);
   CHECK(comfyui.plan.sigmas == plan_of("comfyui", SamplerKind::euler, 20).sigmas);
 }
@@ -144,7 +144,7 @@ TEST_CASE("karras: the sampler's name or --schedule, with the range that each pr
 TEST_CASE("what a program does not have is refused") {
   const auto refused = [](const char* program, SamplerKind kind, LevelSpacing spacing, float eta,
                           const char* says) {
-    CHECK_THROWS_WITH_AS(route(conventions_of(program), kind, spacing, sd(), 20, eta),
+    CHECK_THROWS_WITH_AS(route(compat_of(program), kind, spacing, sd(), 20, eta),
                          doctest::Contains(says), Error);
   };
   const LevelSpacing own = LevelSpacing::by_sampler;
@@ -153,7 +153,7 @@ TEST_CASE("what a program does not have is refused") {
   refused("webui", SamplerKind::ddim, LevelSpacing::karras, 0, "leave out --schedule");
   refused("comfyui", SamplerKind::ddim, own, 0.5F, "takes no eta");
   refused("diffusers", SamplerKind::euler, LevelSpacing::simple, 0, "karras for euler and dpmpp_2m");
-  CHECK_THROWS_WITH_AS(conventions_of("web-ui"), doctest::Contains("webui"), Error);
+  CHECK_THROWS_WITH_AS(compat_of("web-ui"), doctest::Contains("webui"), Error);
 }
 
 namespace {
@@ -166,7 +166,7 @@ const StableDiffusion& demo() {
 GenerateOptions short_run(const char* program, SamplerKind kind) {
   GenerateOptions options;
   options.prompt = "a red car";
-  options.conventions = conventions_of(program);
+  options.compat = compat_of(program);
   options.sampler = kind;
   options.steps = 3;
   options.guidance_scale = 3;

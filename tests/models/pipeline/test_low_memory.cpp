@@ -1,4 +1,4 @@
-// Savings of memory: the same picture, or nearly, in less.
+// LowMemory of memory: the same picture, or nearly, in less.
 #include "models/pipeline/low_memory.h"
 
 #include <doctest/doctest.h>
@@ -31,10 +31,10 @@ GenerateOptions two_cats() {
   return options;
 }
 
-int64_t rehearsed(const GenerateOptions& options) {
-  Rehearsal rehearsal;
+int64_t dry_run(const GenerateOptions& options) {
+  DryRun dry_run;
   demo().generate(options);
-  return rehearsal.finish().peak_tensor_bytes;
+  return dry_run.finish().peak_tensor_bytes;
 }
 
 double root_mean_square(const Tensor& x) {
@@ -48,15 +48,15 @@ double root_mean_square(const Tensor& x) {
 TEST_CASE("latents and pictures one after the other give the same picture in less memory") {
   GenerateOptions options = two_cats();
   const GenerateResult together = demo().generate(options);
-  options.savings.unet_in_turn = options.savings.vae_in_turn = true;
+  options.low_memory.unet_in_turn = options.low_memory.vae_in_turn = true;
   const GenerateResult one_by_one = demo().generate(options);
   CHECK_CLOSE(one_by_one.latent, together.latent, 1e-4F);
   CHECK_CLOSE(one_by_one.picture, together.picture, 1e-4F);
 
   options.width = options.height = 256;
-  const int64_t in_turn = rehearsed(options);
-  options.savings = {};
-  CHECK(static_cast<double>(in_turn) < 0.7 * static_cast<double>(rehearsed(options)));
+  const int64_t in_turn = dry_run(options);
+  options.low_memory = {};
+  CHECK(static_cast<double>(in_turn) < 0.7 * static_cast<double>(dry_run(options)));
 }
 
 TEST_CASE("a tile fades linearly from the one before it") {
@@ -95,10 +95,10 @@ TEST_CASE("tiles take less memory") {
   GenerateOptions options = two_cats();
   options.batch = 1;
   options.width = options.height = 256;
-  options.savings.unet_in_turn = true;
-  const int64_t whole = rehearsed(options);
-  options.savings.vae_tile = 64;
-  CHECK(static_cast<double>(rehearsed(options)) < 0.8 * static_cast<double>(whole));
+  options.low_memory.unet_in_turn = true;
+  const int64_t whole = dry_run(options);
+  options.low_memory.vae_tile = 64;
+  CHECK(static_cast<double>(dry_run(options)) < 0.8 * static_cast<double>(whole));
 }
 
 TEST_CASE("tiles of a size that is no whole number of overlaps are refused") {

@@ -99,7 +99,7 @@ TEST_CASE("prompts of different lengths are made equal without changing what the
               demo().unet(x, std::vector<float>{500}, alone), 2e-4F);
 
   GenerateOptions options;
-  options.conventions = conventions_of("webui");
+  options.compat = compat_of("webui");
   options.prompt = "a red car BREAK a tree";
   options.steps = 2;
   options.width = options.height = 32;
@@ -149,7 +149,7 @@ TEST_CASE("ComfyUI's chunks keep words whole and know no comma rule") {
 }
 
 TEST_CASE("new words are found whole, large or small, the longest first, also as embedding:name") {
-  NewWords words(100);
+  TextualInversions words(100);
   words.add({"cat", Tensor::filled({1, 4}, 1), ""});
   words.add({"<cat-toy>", Tensor::filled({2, 4}, 2), ""});
   words.add({"cat2", Tensor::filled({1, 4}, 3), ""});
@@ -174,7 +174,7 @@ TEST_CASE("new words are found whole, large or small, the longest first, also as
 }
 
 TEST_CASE("files of new words: names, widths, folders") {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "cutaway_new_words";
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "cutaway_textual_inversions";
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   const int64_t width = demo().text_encoder.config.hidden_size;
@@ -184,20 +184,20 @@ TEST_CASE("files of new words: names, widths, folders") {
   };
   const std::string webui = write("style.safetensors", "emb_params", test::random_tensor({2, width}, 1));
   const std::string diffusers = write("learned.safetensors", "<toy>", test::random_tensor({width}, 2));
-  CHECK(read_new_words(webui, width).at(0).name == "style");
-  CHECK(read_new_words(webui + ":mine", width).at(0).name == "mine");
-  CHECK(read_new_words(diffusers, width).at(0).name == "<toy>");
-  CHECK(read_new_words(diffusers, width).at(0).vectors.shape() == Shape{1, width});
-  CHECK(read_new_words(folder.string(), width).size() == 2);
+  CHECK(read_textual_inversions(webui, width).at(0).name == "style");
+  CHECK(read_textual_inversions(webui + ":mine", width).at(0).name == "mine");
+  CHECK(read_textual_inversions(diffusers, width).at(0).name == "<toy>");
+  CHECK(read_textual_inversions(diffusers, width).at(0).vectors.shape() == Shape{1, width});
+  CHECK(read_textual_inversions(folder.string(), width).size() == 2);
 
   const std::string wide = write("sd2.safetensors", "emb_params", test::random_tensor({1, 1024}, 3));
-  CHECK_THROWS_WITH_AS(read_new_words(wide, width), doctest::Contains("trained for Stable Diffusion 2"),
+  CHECK_THROWS_WITH_AS(read_textual_inversions(wide, width), doctest::Contains("trained for Stable Diffusion 2"),
                        Error);
-  CHECK(read_new_words(folder.string(), width).size() == 3);  // refused once it is used
+  CHECK(read_textual_inversions(folder.string(), width).size() == 3);  // refused once it is used
   write_safetensors(
       (folder / "xl.safetensors").string(),
       {{"clip_l", test::random_tensor({1, 768}, 4)}, {"clip_g", test::random_tensor({1, 1280}, 5)}}, {});
-  CHECK_THROWS_WITH_AS(read_new_words((folder / "xl.safetensors").string(), width), doctest::Contains("SDXL"),
+  CHECK_THROWS_WITH_AS(read_textual_inversions((folder / "xl.safetensors").string(), width), doctest::Contains("SDXL"),
                        Error);
 
   // A word whose one row is another word's is that word; by every rule.

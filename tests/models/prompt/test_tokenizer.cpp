@@ -357,8 +357,8 @@ TEST_CASE("UTF-8 that was read in the wrong encoding is read again") {
     CAPTURE(meant);
     CHECK(through(fix_encoding, meant) == meant);
   }
-  CHECK(looks_misread(U"Ã©"));
-  CHECK_FALSE(looks_misread(U"É…"));
+  CHECK(looks_like_mojibake(U"Ã©"));
+  CHECK_FALSE(looks_like_mojibake(U"É…"));
 }
 
 TEST_CASE("each repair of characters") {

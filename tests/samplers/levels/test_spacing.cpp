@@ -85,17 +85,17 @@ TEST_CASE("latent diffusion's DDIM: with 20 steps diffusers' plan, with 30 one m
   config.steps_offset = 1;
   const NoiseSchedule schedule(config);
   const Plan same = plan(SamplerKind::ddim, config, 20);
-  const Plan ldm = plan_ldm_ddim(schedule, PredictionType::epsilon, 20, false);
-  CHECK(ldm.timesteps == same.timesteps);
-  CHECK(ldm.alpha_bars == same.alpha_bars);
-  CHECK(ldm.alpha_bars_to == same.alpha_bars_to);
+  const Plan compvis = plan_compvis_ddim(schedule, PredictionType::epsilon, 20, false);
+  CHECK(compvis.timesteps == same.timesteps);
+  CHECK(compvis.alpha_bars == same.alpha_bars);
+  CHECK(compvis.alpha_bars_to == same.alpha_bars_to);
 
-  const Plan thirty = plan_ldm_ddim(schedule, PredictionType::epsilon, 30, false);
+  const Plan thirty = plan_compvis_ddim(schedule, PredictionType::epsilon, 30, false);
   CHECK(thirty.count() == 31);
   CHECK(thirty.timesteps.front() == 991);
   CHECK(plan(SamplerKind::ddim, config, 30).timesteps.front() == 958);
 
-  const Plan webui = plan_ldm_ddim(schedule, PredictionType::epsilon, 20, true);
+  const Plan webui = plan_compvis_ddim(schedule, PredictionType::epsilon, 20, true);
   CHECK(webui.count() == 19);
   CHECK(webui.timesteps.back() == 51);
   CHECK(webui.alpha_bars_to.back() == schedule.alpha_bar(1));
@@ -106,10 +106,10 @@ TEST_CASE("impossible spacings are refused") {
   CHECK_THROWS_WITH_AS(level_spacing_named("karass"), doctest::Contains("karras"), Error);
   CHECK_THROWS_AS(spaced_levels(LevelSpacing::by_sampler, training_levels(), 5), Error);
   CHECK_THROWS_AS(spaced_levels(LevelSpacing::normal, training_levels(), 0), Error);
-  CHECK_THROWS_AS(plan_ldm_ddim(schedule, PredictionType::epsilon, 0, false), Error);
-  CHECK_THROWS_WITH_AS(plan_ldm_ddim(schedule, PredictionType::epsilon, 333, false),
+  CHECK_THROWS_AS(plan_compvis_ddim(schedule, PredictionType::epsilon, 0, false), Error);
+  CHECK_THROWS_WITH_AS(plan_compvis_ddim(schedule, PredictionType::epsilon, 333, false),
                        doctest::Contains("1000"), Error);
-  CHECK_THROWS_AS(plan_ldm_ddim(schedule, PredictionType::epsilon, 1, true), Error);
+  CHECK_THROWS_AS(plan_compvis_ddim(schedule, PredictionType::epsilon, 1, true), Error);
 }
 
 }  // namespace

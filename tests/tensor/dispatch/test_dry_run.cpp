@@ -1,4 +1,4 @@
-// Rehearsals: what a run takes, without running it.
+// Dry runs: what a run takes, without running it.
 #include "tensor/dispatch/dry_run.h"
 
 #include <optional>
@@ -27,20 +27,20 @@ Tensor some_work(int64_t size, const Weight& kernel) {
   return merge_heads(attention(q, q, q, {}));
 }
 
-int64_t rehearsed_peak(int64_t size, const Weight& kernel) {
-  Rehearsal rehearsal;
+int64_t dry_run_peak(int64_t size, const Weight& kernel) {
+  DryRun dry_run;
   some_work(size, kernel);
-  return rehearsal.finish().peak_bytes;
+  return dry_run.finish().peak_bytes;
 }
 
 }  // namespace
 
-TEST_CASE("a rehearsal takes as much memory as the run, and none") {
+TEST_CASE("a dry run takes as much memory as the run, and none") {
   const Weight kernel = Weight::of(Tensor::filled({32, 32, 3, 3}, 0.01F));
   release_kept_memory();
-  const int64_t rehearsed = rehearsed_peak(64, kernel);
+  const int64_t dry_run = dry_run_peak(64, kernel);
   const MemoryUse before = memory_use();
-  CHECK(before.kept_bytes == 0);  // the rehearsal left nothing behind
+  CHECK(before.kept_bytes == 0);  // the dry run left nothing behind
 
   int64_t most = 0;
   struct Most : Observer {
@@ -55,26 +55,26 @@ TEST_CASE("a rehearsal takes as much memory as the run, and none") {
     some_work(64, kernel);
   }
   const int64_t taken = most - before.live_bytes;
-  CHECK(rehearsed >= taken);  // between operations there may have been more: the kernels' own memory
-  CHECK(rehearsed < 2 * taken);
+  CHECK(dry_run >= taken);  // between operations there may have been more: the kernels' own memory
+  CHECK(dry_run < 2 * taken);
   release_kept_memory();
 }
 
-TEST_CASE("a rehearsal of more than any machine has is no trouble") {
+TEST_CASE("a dry run of more than any machine has is no trouble") {
   const Weight kernel = Weight::of(Tensor::filled({32, 32, 3, 3}, 0.01F));
-  const int64_t peak = rehearsed_peak(1 << 12, kernel);  // some 15 GB
+  const int64_t peak = dry_run_peak(1 << 12, kernel);  // some 15 GB
   CHECK(peak > 11000 * MB);
   CHECK(peak < 30000 * MB);
 }
 
-TEST_CASE("a rehearsal knows that ref holds the table of an attention") {
+TEST_CASE("a dry run knows that ref holds the table of an attention") {
   const Tensor q(Shape{1, 8, 1024, 32});
   const auto peak = [&](const char* backend) {
     choose_backend(backend);
-    Rehearsal rehearsal;
+    DryRun dry_run;
     attention(q, q, q, {});
     choose_backend("fast");
-    return rehearsal.finish().peak_bytes;
+    return dry_run.finish().peak_bytes;
   };
   const int64_t table = 8 * 1024 * 1024 * 4;
   CHECK(peak("fast") < table);
@@ -82,7 +82,7 @@ TEST_CASE("a rehearsal knows that ref holds the table of an attention") {
   CHECK(peak("eigen") < table);
 }
 
-TEST_CASE("a rehearsal counts the pages of weights in files, once, until they are let go") {
+TEST_CASE("a dry run counts the pages of weights in files, once, until they are let go") {
   const TemporaryFolder folder;
   const std::string path = folder / "w.safetensors";
   write_safetensors(path, {{"w", Tensor::filled({500, 1000}, 0.5F)}}, {});
@@ -92,11 +92,11 @@ TEST_CASE("a rehearsal counts the pages of weights in files, once, until they ar
   CHECK_FALSE(in_mapped_file(&path));
 
   const Tensor x(Shape{1, 1000});
-  Rehearsal rehearsal;
+  DryRun dry_run;
   linear(x, weight, std::nullopt);
   linear(x, weight, std::nullopt);
   let_go_of_files();
-  const RehearsedMemory memory = rehearsal.finish();
+  const DryRunMemory memory = dry_run.finish();
   CHECK(memory.peak_other_bytes == 500 * 1000 * 4);
   CHECK(memory.peak_bytes == memory.peak_other_bytes + memory.peak_tensor_bytes);
 }
@@ -113,7 +113,7 @@ TEST_CASE("a weight that was let go comes back from its file") {
   CHECK_CLOSE(linear(x, weight, std::nullopt), before, 0);
 }
 
-TEST_CASE("nobody sees a rehearsal: its tensors mean nothing") {
+TEST_CASE("nobody sees a dry run: its tensors mean nothing") {
   int seen = 0;
   struct Counts : Observer {
     int& seen;
@@ -131,18 +131,18 @@ TEST_CASE("nobody sees a rehearsal: its tensors mean nothing") {
   const Tensor x = Tensor::filled({4}, 1);
   const Observe observe(counts);
   {
-    Rehearsal rehearsal;
+    DryRun dry_run;
     layer(x);
-    CHECK_THROWS_AS(Rehearsal(), Error);
+    CHECK_THROWS_AS(DryRun(), Error);
     layer(x);
     CHECK(seen == 0);
-    rehearsal.finish();
+    dry_run.finish();
   }
   layer(x);
   CHECK(seen == 3);
 }
 
-TEST_CASE("there is one rehearsal at a time") {
-  const Rehearsal rehearsal;
-  CHECK_THROWS_AS(Rehearsal(), Error);
+TEST_CASE("there is one dry run at a time") {
+  const DryRun dry_run;
+  CHECK_THROWS_AS(DryRun(), Error);
 }

@@ -27,8 +27,8 @@ void some_work() {
   timestep_embedding(std::vector<float>{1, 2}, 8, {});
 }
 
-std::vector<Call> rehearsed_calls() {
-  const Rehearsal rehearsal;
+std::vector<Call> dry_run_calls() {
+  const DryRun dry_run;
   RecordCalls record;
   some_work();
   return std::move(record.calls);
@@ -36,9 +36,9 @@ std::vector<Call> rehearsed_calls() {
 
 }  // namespace
 
-TEST_CASE("a rehearsal's calls are kept, with their shapes and without their numbers") {
+TEST_CASE("a dry run's calls are kept, with their shapes and without their numbers") {
   const MemoryUse before = memory_use();
-  const std::vector<Call> calls = rehearsed_calls();
+  const std::vector<Call> calls = dry_run_calls();
   CHECK(memory_use().live_bytes == before.live_bytes);
 
   std::string names;
@@ -55,7 +55,7 @@ TEST_CASE("a rehearsal's calls are kept, with their shapes and without their num
 }
 
 TEST_CASE("a kept call runs again, after all that it was given is gone") {
-  for (const Call& call : rehearsed_calls()) {
+  for (const Call& call : dry_run_calls()) {
     INFO(call.operation);
     const auto run = call.prepare();
     choose_backend("ref");
@@ -68,7 +68,7 @@ TEST_CASE("a kept call runs again, after all that it was given is gone") {
 
 TEST_CASE("nothing is kept when no recorder lives") {
   { const RecordCalls record; }
-  CHECK(calls::recorder() == nullptr);
+  CHECK(replay::recorder() == nullptr);
   RecordCalls outer;
   {
     RecordCalls inner;

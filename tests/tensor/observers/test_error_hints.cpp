@@ -7,7 +7,7 @@
 #include "tensor/weight.h"
 #include "tests/check.h"
 
-namespace cutaway::inside {
+namespace cutaway::observers {
 namespace {
 
 using test::random_tensor;
@@ -73,4 +73,4 @@ TEST_CASE("hints: none where nothing is known") {
 }
 
 }  // namespace
-}  // namespace cutaway::inside
+}  // namespace cutaway::observers
