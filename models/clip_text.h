@@ -1,5 +1,5 @@
-// CLIP's text encoder: the prompt's tokens become the context of the UNet's cross-attention.   Doc:
-// docs/clip.md
+// CLIP's text encoder: the prompt's tokens become the context of the UNet's cross-attention.
+// Doc: docs/clip.md
 #pragma once
 
 #include <vector>

@@ -20,7 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 // ---- Loading
-// -----------------------------------------------------------------------------------------------------
 
 void must_be_a_model_folder(const std::string& folder, bool has_tokenizer) {
   std::error_code ignored;
@@ -74,14 +73,11 @@ std::string tokenizer_for(const std::string& file, bool folder, const LoadOption
       file +
       " holds no vocabulary for the prompt, as no single-file checkpoint does: name a folder with CLIP's "
       "vocab.json and merges.txt by --tokenizer DIR, once and for all by `cutaway config tokenizer DIR`, or "
-      "put "
-      "it beside the file as tokenizer/; any Stable Diffusion 1.x folder has the two files in tokenizer/, "
-      "and "
-      "so has openai/clip-vit-large-patch14 on huggingface.co");
+      "put it beside the file as tokenizer/; any Stable Diffusion 1.x folder has the two files in "
+      "tokenizer/, and so has openai/clip-vit-large-patch14 on huggingface.co");
 }
 
 // ---- Generating
-// --------------------------------------------------------------------------------------------------
 
 // Self-attention on a band is known by having as many keys as queries (tensor/dispatch/row_bands.h), so at no
 // level may a band have as many pixels as the prompt has tokens. Where one has, the prompt is said twice:

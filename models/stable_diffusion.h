@@ -70,8 +70,8 @@ struct GenerateResult {
 
 /// Where the parts of a model are that its path does not tell.
 struct LoadOptions {
-  std::string
-      tokenizer;  // a folder with vocab.json and merges.txt; "": the model's own, see docs/checkpoints.md
+  /// A folder with vocab.json and merges.txt; "": the model's own, see docs/checkpoints.md.
+  std::string tokenizer;
   std::string variant;                    // of the files in a folder, such as "fp16"; "": whichever is there
   std::string remembered_tokenizer = {};  // where neither `tokenizer` nor the model says where one is
   std::vector<std::string> embeddings = {};  // textual inversions, see models/overlays/textual_inversion.h
@@ -85,8 +85,8 @@ struct StableDiffusion {
   UNet unet;
   AutoencoderKL vae;
   SchedulerConfig scheduler;
-  int64_t sample_size = 64;  // latent pixels each way that the UNet was trained at
-  TextualInversions textual_inversions = {};   // of textual inversion
+  int64_t sample_size = 64;                   // latent pixels each way that the UNet was trained at
+  TextualInversions textual_inversions = {};  // of textual inversion
 
   /// An inpainting model: its UNet also takes the mask and the masked picture, 9 channels in all.
   bool paints_masks() const { return unet.config.in_channels == 2 * vae.config.latent_channels + 1; }
@@ -98,8 +98,8 @@ struct StableDiffusion {
   Tensor encode_prompt(const std::string& prompt, const std::function<void(const std::string&)>& warning,
                        const PromptRules& rules = {}) const;
 
-  /// Throws Error for options that make no picture: 0 steps, sizes that do not divide, a guidance that is no
-  /// number.
+  /// Throws Error for options that make no picture: 0 steps, sizes that do
+  /// not divide, a guidance that is no number.
   GenerateResult generate(const GenerateOptions& options, const GenerateEvents& events = {}) const;
 
   /// The options with the model's own size where they name none. Throws Error as generate() does.

@@ -16,7 +16,6 @@ std::vector<ResBlock> resnets_of(int64_t layers, int64_t in, int64_t out, int64_
 }  // namespace
 
 // ---- The boxes of both halves
-// --------------------------------------------------------------------------------------
 
 DownEncoderBlock::DownEncoderBlock(int64_t in, int64_t out, int64_t layers, bool downsamples, int64_t groups)
     : resnets(resnets_of(layers, in, out, groups)) {
@@ -56,7 +55,6 @@ Tensor UpDecoderBlock::operator()(Tensor h) const {
 }
 
 // ---- Encoder
-// -----------------------------------------------------------------------------------------------------
 
 Encoder::Encoder(const VaeConfig& config)
     : conv_in(conv3x3(config.in_channels, config.block_out_channels.front())),
@@ -83,7 +81,6 @@ Tensor Encoder::operator()(Tensor picture) const {
 }
 
 // ---- Decoder
-// -----------------------------------------------------------------------------------------------------
 
 Decoder::Decoder(const VaeConfig& config)
     : conv_in(conv3x3(config.latent_channels, config.block_out_channels.back())),
@@ -109,7 +106,6 @@ Tensor Decoder::operator()(Tensor latent) const {
 }
 
 // ---- AutoencoderKL
-// -----------------------------------------------------------------------------------------------
 
 AutoencoderKL::AutoencoderKL(const VaeConfig& sizes)
     : config(sizes),

@@ -27,8 +27,8 @@ inline Tensor dpmpp_1_step(const Tensor& x_s, const Tensor& x0, Level s, Level t
              scale(x0, static_cast<float>(t.alpha * std::expm1(-h))));
 }
 
-// The same with x0 carried on half a step along the line through this and the previous prediction. algorithm
-// 2:
+// The same with x0 carried on half a step along the line through this
+// and the previous prediction. algorithm 2:
 //   r   = (lambda_s - lambda_before) / h
 //   D   = (1 + 1 / (2 r)) x0 - 1 / (2 r) x0_before
 //   x_t = sigma_t / sigma_s x_s - alpha_t (exp(-h) - 1) D

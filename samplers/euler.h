@@ -1,5 +1,5 @@
-// Euler's method (Karras et al. 2022, arXiv 2206.00364, algorithm 2 without churn).   Doc:
-// docs/samplers.md#euler
+// Euler's method (Karras et al. 2022, arXiv 2206.00364, algorithm 2 without churn).
+// Doc: docs/samplers.md#euler
 #pragma once
 
 #include "samplers/levels/plan.h"

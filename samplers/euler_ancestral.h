@@ -11,8 +11,8 @@
 
 namespace cutaway {
 
-// A step goes down further than it must, to `down`, and noise of standard deviation `up` brings it back to
-// sigma_to:
+// A step goes down further than it must, to `down`, and noise of standard
+// deviation `up` brings it back to sigma_to:
 //   up^2   = sigma_to^2 (sigma^2 - sigma_to^2) / sigma^2
 //   down^2 = sigma_to^2 - up^2
 // This is DDIM eq. 16 with eta = 1, written with sigma for alpha-bar.

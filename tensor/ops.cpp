@@ -88,8 +88,8 @@ void count_products(int64_t sums, int64_t terms) {
   trace::count_flops(2 * static_cast<double>(sums) * static_cast<double>(terms));
 }
 
-// ---- Dry runs. Every version then runs as `fast` does, without computing. This is what the others hold
-// beside that.
+// ---- Dry runs
+// Every version then runs as `fast` does, without computing. This is what the others hold beside that.
 
 struct Held {
   std::vector<Tensor> tensors;

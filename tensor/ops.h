@@ -17,7 +17,6 @@
 namespace cutaway {
 
 // ---- Convolution
-// -----------------------------------------------------------------------------------------------
 
 /// Zeros added around an image before the kernel slides over it. `Padding(1)` is one pixel on every side;
 /// the VAE's encoder pads right and bottom only: {.right = 1, .bottom = 1}.
@@ -34,8 +33,8 @@ struct Conv2dOptions {
 };
 
 /// x [N, in, H, W], weight [out, in / groups, kh, kw], bias [out] -> [N, out, H', W'],
-/// H' = floor((H + top + bottom - dilation (kh - 1) - 1) / stride) + 1. (torch.nn.Conv2d: a
-/// cross-correlation.)
+/// H' = floor((H + top + bottom - dilation (kh - 1) - 1) / stride) + 1.
+/// (torch.nn.Conv2d: a cross-correlation.)
 Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
               const Conv2dOptions& options);
 
@@ -50,7 +49,6 @@ Tensor conv_transpose2d(const Tensor& x, const Weight& weight, const std::option
                         const ConvTranspose2dOptions& options);
 
 // ---- Matrix products
-// -------------------------------------------------------------------------------------------
 
 /// x [..., in], weight [out, in], bias [out] -> [..., out]: y = x W^T + b. (torch.nn.Linear)
 Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias);
@@ -65,15 +63,14 @@ struct AttentionOptions {
 
 /// q [N, heads, Tq, d], k and v [N, heads, Tk, d] -> [N, heads, Tq, d]:
 /// softmax(q k^T / sqrt(d) + mask) v. ("Attention Is All You Need", eq. 1.)
-/// `ref` makes the whole table of weights; `fast` works in tiles and never does, unless an observer wants
-/// "probs".
+/// `ref` makes the whole table of weights; `fast` works in tiles and never
+/// does, unless an observer wants "probs".
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options);
 
 /// The table alone, softmax(q k^T / sqrt(d) + mask): [N, heads, Tq, Tk].
 Tensor attention_probs(const Tensor& q, const Tensor& k, const AttentionOptions& options);
 
 // ---- Normalisation
-// ---------------------------------------------------------------------------------------------
 
 /// x [N, C, ...], weight and bias [C]. Each of the `groups` groups of channels of each image gets mean 0 and
 /// variance 1 (biased variance, + eps), then every channel its own scale and shift. (Wu & He 2018)
@@ -82,8 +79,8 @@ Tensor group_norm(const Tensor& x, const Weight& weight, const Weight& bias, int
 /// x [..., C], weight and bias [C]: the same over the last axis. (Ba et al. 2016)
 Tensor layer_norm(const Tensor& x, const Weight& weight, const Weight& bias, float eps);
 
-/// x [N, C, H, W], all others [C]: (x - running_mean) / sqrt(running_var + eps) * weight + bias, as in
-/// evaluation.
+/// x [N, C, H, W], all others [C]:
+/// (x - running_mean) / sqrt(running_var + eps) * weight + bias, as in evaluation.
 Tensor batch_norm(const Tensor& x, const Weight& weight, const Weight& bias, const Weight& running_mean,
                   const Weight& running_var, float eps);
 
@@ -91,7 +88,6 @@ Tensor batch_norm(const Tensor& x, const Weight& weight, const Weight& bias, con
 Tensor softmax(const Tensor& x, int axis = -1);
 
 // ---- Activations: each value by itself
-// -------------------------------------------------------------------------
 
 Tensor silu(const Tensor& x);        // x sigmoid(x), also called swish
 Tensor gelu(const Tensor& x);        // x Phi(x) with the error function (Hendrycks & Gimpel 2016)
@@ -105,12 +101,11 @@ Tensor softplus(const Tensor& x);  // log(1 + exp(x)); x itself above 20, as tor
 Tensor exp(const Tensor& x);
 Tensor clamp(const Tensor& x, float low, float high);
 
-/// x [..., 2 d] -> [..., d]: the first half times gelu of the second half. (Shazeer 2020, "GLU variants",
-/// GEGLU)
+/// x [..., 2 d] -> [..., d]: the first half times gelu of the second half.
+/// (Shazeer 2020, "GLU variants", GEGLU)
 Tensor geglu(const Tensor& x);
 
 // ---- Elementwise: shapes must be equal, nothing is broadcast unless the name says so
-// ---------------------------
 
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
@@ -122,10 +117,9 @@ Tensor add_per_channel(const Tensor& x, const Tensor& shift);
 Tensor add_to_each(const Tensor& x, const Tensor& item);
 
 // ---- Sizes
-// -----------------------------------------------------------------------------------------------------
 
-/// x [N, C, H, W] -> [N, C, height, width]; each pixel is the nearest one before: source = floor(i H /
-/// height).
+/// x [N, C, H, W] -> [N, C, height, width];
+/// each pixel is the nearest one before: source = floor(i H / height).
 Tensor upsample_nearest(const Tensor& x, int64_t height, int64_t width);
 /// The same by straight lines between pixels. `align_corners` pins the corner pixels' centres to each other,
 /// else the corners of the images. (torch.nn.functional.interpolate)
@@ -140,7 +134,6 @@ Tensor pixel_unshuffle(const Tensor& x, int64_t factor);
 Tensor pad(const Tensor& x, const Padding& padding);
 
 // ---- Layout
-// ----------------------------------------------------------------------------------------------------
 
 /// Joins tensors along one axis; all other extents must be equal. axis 1 joins channels of [N, C, H, W].
 Tensor concat(const std::vector<Tensor>& parts, int axis);
@@ -156,7 +149,6 @@ Tensor split_heads(const Tensor& x, int64_t heads);
 Tensor merge_heads(const Tensor& x);
 
 // ---- Embeddings
-// ------------------------------------------------------------------------------------------------
 
 /// ids [N, T], weight [vocabulary, C] -> [N, T, C]. Throws Error when an id is outside the vocabulary.
 Tensor embedding(const TokenIds& ids, const Weight& weight);

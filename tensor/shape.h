@@ -22,8 +22,8 @@ class Shape {
   explicit Shape(std::span<const int64_t> extents);
 
   int rank() const { return rank_; }
-  /// The extent of one axis; -1 is the last axis, -2 the one before it. Throws Error when there is no such
-  /// axis.
+  /// The extent of one axis; -1 is the last axis, -2 the one before it.
+  /// Throws Error when there is no such axis.
   int64_t operator[](int axis) const;
   /// How many numbers a tensor of this shape holds.
   int64_t count() const { return count_; }

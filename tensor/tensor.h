@@ -10,8 +10,8 @@
 
 namespace cutaway {
 
-/// Contiguous, row-major, float32. Always: no strides, no lazy evaluation, so when a line has run, its
-/// numbers exist.
+/// Contiguous, row-major, float32. Always: no strides, no lazy evaluation, so
+/// when a line has run, its numbers exist.
 ///
 /// A tensor is a value. Copies share one block of memory, and since operations return new tensors and never
 /// write to their inputs, the sharing cannot be seen: `skips.push_back(h)` costs nothing.

@@ -61,9 +61,9 @@ void operation_done(const char* name, const Tensor& result);
 bool wants(const char* name);
 void inner_value(const char* name, Tensor value);
 bool observed();
-/// Floating-point operations of the matrix products (convolution, linear, attention) on this thread so far:
-/// two for each multiplication and addition. The difference over a stretch of a run is what that stretch had
-/// to do.
+/// Floating-point operations of the matrix products (convolution, linear, attention) on
+/// this thread so far: two for each multiplication and addition. The difference over a
+/// stretch of a run is what that stretch had to do.
 double flops();
 void count_flops(double count);
 /// The sampler's step that this thread is in, counted from 0; -1 outside of all steps. Whoever runs the steps

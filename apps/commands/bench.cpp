@@ -1,5 +1,5 @@
-// `cutaway bench`: how long a network takes at full size, with weights from the formula.   Doc:
-// docs/performance.md
+// `cutaway bench`: how long a network takes at full size, with weights from the formula.
+// Doc: docs/performance.md
 #include <sys/resource.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// `cutaway compare`: which layer of a run is the first that differs from a recorded one.   Doc:
-// docs/compare.md
+// `cutaway compare`: which layer of a run is the first that differs from a recorded one.
+// Doc: docs/compare.md
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

@@ -67,8 +67,8 @@ std::string picture_path(const GenerateArguments& arguments, int64_t i) {
 
 void warn(const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); }
 
-// What a picture says of the run beyond the command line. The prompt and seed of each are added where it is
-// written.
+// What a picture says of the run beyond the command line. The prompt and
+// seed of each are added where it is written.
 pictures::Known known_of(const GenerateOptions& options, const pictures::GivenImages& images,
                          StableDiffusion& model) {
   pictures::Known known{{"width", std::to_string(options.width)},

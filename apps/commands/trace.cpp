@@ -173,8 +173,8 @@ void check(const TraceArguments& arguments) {
     must_be_writable(numbered_path(arguments.out, i, arguments.prompts.size()));
 }
 
-// Every prompt is a run and a file of its own, all with the same seed, so that the prompt alone tells two of
-// them apart.
+// Every prompt is a run and a file of its own, all with the same seed, so that
+// the prompt alone tells two of them apart.
 void trace_each_prompt(const TraceArguments& arguments) {
   apply(arguments.run);
   check(arguments);

@@ -25,8 +25,8 @@ struct Architecture {
   int64_t latent_channels = 0, latent_size = 0;
 };
 
-/// Loads or makes the model and runs it. Throws Error when the model cannot be loaded or `pixels` does not
-/// divide.
+/// Loads or makes the model and runs it. Throws Error when the model
+/// cannot be loaded or `pixels` does not divide.
 Architecture describe_model(const DescribeOptions& options);
 
 }  // namespace cutaway::describe

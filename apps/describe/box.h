@@ -1,5 +1,5 @@
-// Box: what `cutaway describe` knows of one module, gathered from the module tree and a recorded run.   Doc:
-// docs/describe.md
+// Box: what `cutaway describe` knows of one module, gathered from the module tree and a recorded run.
+// Doc: docs/describe.md
 #pragma once
 
 #include <cxxabi.h>
@@ -36,8 +36,8 @@ std::string struct_name() {
   return name.substr(name.rfind(':') + 1);
 }
 
-/// Boxes in preorder become a tree: a box stands in the last one before it whose path is the beginning of its
-/// own.
+/// Boxes in preorder become a tree: a box stands in the last one before it
+/// whose path is the beginning of its own.
 Box nested(std::vector<Box> preorder);
 
 /// The boxes of a layer whose paths are set.

@@ -21,8 +21,8 @@ struct Rule {
   std::function<Tensor(const Taken& in, const Shape& result)> compute;
 };
 
-// Every operation that layers call by themselves. Options that are not recorded follow from the result's
-// shape.
+// Every operation that layers call by themselves. Options that are not
+// recorded follow from the result's shape.
 const std::vector<Rule>& rules() {
   static const std::vector<Rule> list{
       {"silu", 1, [](const Taken& in, const Shape&) { return silu(*in[0]); }},

@@ -95,8 +95,8 @@ class Ranks : public Neighbours {
     if (in_dry_run()) return borders;
     const int64_t size = first.count() + last.count();
     must_be(meet(Kind::borders, size), std::vector<int64_t>(static_cast<size_t>(count()), size));
-    // Everyone upwards, then everyone downwards. Beyond the picture there is MPI_PROC_NULL, which takes and
-    // gives nothing.
+    // Everyone upwards, then everyone downwards. Beyond the picture there is
+    // MPI_PROC_NULL, which takes and gives nothing.
     const int above = top ? MPI_PROC_NULL : place() - 1, below = bottom ? MPI_PROC_NULL : place() + 1;
     pass(first, above, borders.below, below);
     pass(last, below, borders.above, above);

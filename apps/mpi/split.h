@@ -1,5 +1,5 @@
-// What several ranks share of a picture: guidance's two predictions, or its rows.   Doc:
-// docs/larger-than-one-machine.md
+// What several ranks share of a picture: guidance's two predictions, or its rows.
+// Doc: docs/larger-than-one-machine.md
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,5 +1,5 @@
-// How much memory a run will take, told before it begins, and which savings make it fit.   Doc:
-// docs/memory.md
+// How much memory a run will take, told before it begins, and which savings make it fit.
+// Doc: docs/memory.md
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ struct Forecast {
 Forecast forecast(const StableDiffusion& model, const GenerateOptions& options,
                   const GenerateEvents& events = {}, Observer* observer = nullptr);
 
-/// "memory: 4.31 GB at the peak: 3.71 GB of weights mapped from files, 0.58 GB of tensors, 0.02 GB of
-/// program"
+/// "memory: 4.31 GB at the peak: 3.71 GB of weights mapped from files,
+/// 0.58 GB of tensors, 0.02 GB of program"
 std::string to_string(const Forecast& forecast);
 
 /// Bytes of this process in memory now, and the most there have been. 0 where /proc does not tell.

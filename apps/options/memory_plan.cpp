@@ -126,8 +126,8 @@ MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& opti
   if (fits(none)) return none;
 
   // All measures at once; then each is left out again if it fits without, the dearest first.
-  const std::vector<int64_t> tiles =
-      memory.vae_tile ? std::vector<int64_t>{} : tiles_for(model, options);  // its own choice stays
+  std::vector<int64_t> tiles;
+  if (!memory.vae_tile) tiles = tiles_for(model, options);  // else the user's own choice stays
   MemoryPlan plan{.frugal = true, .let_go = true, .in_passing = true, .low_memory = none.low_memory};
   plan.low_memory.unet_in_turn = options.guidance_scale != 1 || options.batch > 1;
   plan.low_memory.vae_in_turn = options.batch > 1;

@@ -14,8 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The demo model: in the current folder, beside the build folder that the program is in, or where it was
-// installed.
+// The demo model: in the current folder, beside the build folder that the
+// program is in, or where it was installed.
 std::string default_model() {
   const std::string name = "weights/demo";
   std::error_code error;

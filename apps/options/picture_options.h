@@ -1,5 +1,5 @@
-// What says which picture is drawn: the options that generate and the commands that look inside have in
-// common.
+// What says which picture is drawn: the options that generate and the
+// commands that look inside have in common.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -36,8 +36,8 @@ void add_picture_options(CLI::App& command, PictureOptions& options);
 /// The model with its tokenizer.
 StableDiffusion load_model(const PictureOptions& options);
 
-/// All but the prompt. A seed that was not given is drawn here. Throws Error for an unknown sampler or
-/// unreadable latents.
+/// All but the prompt. A seed that was not given is drawn here. Throws Error for
+/// an unknown sampler or unreadable latents.
 GenerateOptions to_generate_options(const PictureOptions& options);
 
 /// A number as a person would write it: 5, 7.5.

@@ -3,9 +3,9 @@
 namespace cutaway {
 namespace {
 
-std::vector<Edit> parsed(const std::vector<std::string>& texts) {
-  std::vector<Edit> edits;
-  for (const std::string& text : texts) edits.push_back(parse_edit(text));
+std::vector<observers::Edit> parsed(const std::vector<std::string>& texts) {
+  std::vector<observers::Edit> edits;
+  for (const std::string& text : texts) edits.push_back(observers::parse_edit(text));
   return edits;
 }
 

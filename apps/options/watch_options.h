@@ -27,8 +27,8 @@ class Watch {
   void check_edits() const;
 
  private:
-  Editor editor_;
-  FiniteCheck finite_;
+  observers::Editor editor_;
+  observers::FiniteCheck finite_;
   std::optional<Observe> observe_editor_, observe_finite_;
 };
 

@@ -1,5 +1,5 @@
-// The pictures of one command as a list of jobs, which machines can share.   Doc:
-// docs/larger-than-one-machine.md
+// The pictures of one command as a list of jobs, which machines can share.
+// Doc: docs/larger-than-one-machine.md
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -23,8 +23,8 @@ struct RecordEntry {
 /// and `--from` know it.
 const std::vector<RecordEntry>& record_entries();
 
-/// What is known better than the command line says it, by keyword: the seed that was drawn, the size that the
-/// model chose.
+/// What is known better than the command line says it, by keyword: the seed that
+/// was drawn, the size that the model chose.
 using Known = std::map<std::string, std::string>;
 
 /// The chunks of a picture: every entry that is known, was given on the command line, or has a default.

@@ -49,8 +49,8 @@ void run_call(const StableDiffusion& model, const NetworkCall& call);
 void add_edits(Metadata& metadata, const std::vector<std::string>& edits);
 std::vector<std::string> recorded_edits(const Metadata& metadata);
 
-/// Runs what a trace was recorded from once more: the whole way from its prompt to a picture, or one call of
-/// one network.
+/// Runs what a trace was recorded from once more: the whole way from its prompt
+/// to a picture, or one call of one network.
 void repeat_run(const StableDiffusion& model, const SafetensorsFile& trace);
 
 /// The manifest.json with which `cutaway verify` takes traces as cases: kind "recorded_run", of `model`,

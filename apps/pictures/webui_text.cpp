@@ -26,8 +26,8 @@ std::string trimmed(const std::string& text) {
   return first == std::string::npos ? "" : text.substr(first, last - first + 1);
 }
 
-// "Steps: 20, Sampler: Euler a, CFG scale: 7": what stands behind each name, up to the next comma that is not
-// within quotes.
+// "Steps: 20, Sampler: Euler a, CFG scale: 7": what stands behind each name, up to
+// the next comma that is not within quotes.
 std::map<std::string, std::string> fields_of(const std::string& line) {
   std::map<std::string, std::string> fields;
   std::string part;
@@ -48,8 +48,8 @@ std::map<std::string, std::string> fields_of(const std::string& line) {
 }  // namespace
 
 std::vector<PngText> from_webui_text(const std::string& path, const std::string& text) {
-  // The prompt, then "Negative prompt: ..." where there is one, each of any number of lines; then one line of
-  // fields.
+  // The prompt, then "Negative prompt: ..." where there is one, each of any
+  // number of lines; then one line of fields.
   std::string prompt, negative, fields_line;
   std::string* part = &prompt;
   std::istringstream lines(text);

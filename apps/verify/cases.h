@@ -49,8 +49,8 @@ Comparisons run_names(const Case& the_case);
 Comparisons run_recorded_run(const Case& the_case);  // `cutaway trace --manifest`
 Comparisons run_tokenizer(const Case& the_case);
 
-/// Compares a value with the output or trace of this entry, with the tolerance there. `merged_axes` as in
-/// compare().
+/// Compares a value with the output or trace of this entry, with the
+/// tolerance there. `merged_axes` as in compare().
 Comparison compare_with(const SafetensorsFile& file, const TensorEntry& entry, const Tensor& actual,
                         bool merged_axes);
 

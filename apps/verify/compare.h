@@ -31,9 +31,9 @@ Comparison not_compared(const std::string& name, const std::string& problem);
 Comparison compare(const std::string& name, std::span<const float> actual, std::span<const float> expected,
                    const std::vector<int64_t>& shape, double tolerance);
 
-/// The same for a tensor whose shape must be the reference's. `merged_axes` also allows one of the two to
-/// have neighbouring axes of the other as one, [N, heads, T, T] and [N heads, T, T]: the numbers are in the
-/// same order.
+/// The same for a tensor whose shape must be the reference's. `merged_axes` also allows one of
+/// the two to have neighbouring axes of the other as one, [N, heads, T, T] and
+/// [N heads, T, T]: the numbers are in the same order.
 Comparison compare(const std::string& name, const Tensor& actual, std::span<const float> expected,
                    const std::vector<int64_t>& shape, double tolerance, bool merged_axes);
 

@@ -158,8 +158,7 @@ Upsample upsample_of(const WeightTable& weights, const std::string& path) {
   return up;
 }
 
-AttnBlock vae_attention_of(const WeightTable& weights, const std::string& path,
-                              const LayerOptions& options) {
+AttnBlock vae_attention_of(const WeightTable& weights, const std::string& path, const LayerOptions& options) {
   if (options.heads != 1) throw NotBuilt("the VAE's attention has one head, others are not built yet");
   AttnBlock attention(extent(weights, join_path(path, "group_norm.weight"), 1, 0), options.groups);
   attention.group_norm.eps = options.transformer_eps;

@@ -35,8 +35,7 @@ SpatialTransformer transformer_of(const WeightTable& weights, const std::string&
                                   const LayerOptions& options);
 Downsample downsample_of(const WeightTable& weights, const std::string& path, const Padding& padding);
 Upsample upsample_of(const WeightTable& weights, const std::string& path);
-AttnBlock vae_attention_of(const WeightTable& weights, const std::string& path,
-                              const LayerOptions& options);
+AttnBlock vae_attention_of(const WeightTable& weights, const std::string& path, const LayerOptions& options);
 TimeEmbedding time_embedding_of(const WeightTable& weights, const std::string& path);
 
 DownBlock down_block_of(const WeightTable& weights, const LayerOptions& options);

@@ -1,5 +1,5 @@
-// Cases of names: is our network, at the size that a list of names and shapes speaks of, made of exactly
-// those?
+// Cases of names: is our network, at the size that a list of names and
+// shapes speaks of, made of exactly those?
 #include <algorithm>
 #include <map>
 

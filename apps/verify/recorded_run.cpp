@@ -1,5 +1,5 @@
-// Cases of recorded runs: a trace of `cutaway trace --manifest`, repeated, every layer fed with the recorded
-// inputs.
+// Cases of recorded runs: a trace of `cutaway trace --manifest`, repeated,
+// every layer fed with the recorded inputs.
 #include <algorithm>
 #include <filesystem>
 #include <set>

@@ -155,8 +155,7 @@ Fixture build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
       entry.weights == "formula" ? static_cast<const WeightSource&>(formula) : weights;
   const LayerSpec spec{entry, entry.params, config_of(the_case), source, weights};
   for (const Builders* builders : {&block_builders(), &compvis_builders(), &network_builders()}) {
-    if (const auto found = builders->find(entry.kind); found != builders->end())
-      return found->second(spec);
+    if (const auto found = builders->find(entry.kind); found != builders->end()) return found->second(spec);
   }
   throw NotBuilt("there is no layer of the kind " + in_quotes(entry.kind));
 }

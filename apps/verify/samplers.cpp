@@ -65,8 +65,8 @@ Comparison compare_steps(const std::string& name, const StoredTensor& expected,
   return worst;
 }
 
-// Numbers that need not agree to the last bit: each may be off by `relative` times itself, or that of
-// `least`.
+// Numbers that need not agree to the last bit: each may be off by
+// `relative` times itself, or that of `least`.
 Comparison compare_numbers(const std::string& name, const std::vector<float>& actual,
                            const std::vector<float>& expected, double relative, double least) {
   if (actual.size() != expected.size()) return compare(name, actual, expected, {}, 0);

@@ -102,7 +102,8 @@ std::optional<ValueName> ValueNameFinder::find_activation(const std::string& nam
 }
 
 // module@element: a part of what a module returned.
-std::optional<ValueName> ValueNameFinder::find_element(const std::string& base, const std::string& element) const {
+std::optional<ValueName> ValueNameFinder::find_element(const std::string& base,
+                                                       const std::string& element) const {
   const std::optional<std::string> path = path_of(base);
   if (!path) return std::nullopt;
   if (element == "0" || element == "last_hidden_state") return ValueName::value_at(*path);
@@ -114,7 +115,8 @@ std::optional<ValueName> ValueNameFinder::find_element(const std::string& base, 
 
 // The k-th skip connection that a block of the way down leaves: after each ResBlock and its Transformer, if
 // it has one, and after the downsampler.
-std::optional<ValueName> ValueNameFinder::find_state(const std::string& block, const std::string& number) const {
+std::optional<ValueName> ValueNameFinder::find_state(const std::string& block,
+                                                     const std::string& number) const {
   const std::optional<int> k = number_in(number);
   if (!k) return std::nullopt;
   for (const char* part : {"attentions.", "resnets."}) {
@@ -129,7 +131,7 @@ std::optional<ValueName> ValueNameFinder::find_state(const std::string& block, c
 
 // 0 is what goes into the first layer of the text encoder, k what comes out of the k-th.
 std::optional<ValueName> ValueNameFinder::find_hidden_state(const std::string& model,
-                                                    const std::string& number) const {
+                                                            const std::string& number) const {
   const std::optional<int> k = number_in(number);
   if (!k) return std::nullopt;
   const std::string ending = ".encoder";

@@ -48,7 +48,7 @@ class ValueNameFinder {
   /// `paths`: the layers of our network. `aliases`: names that mean something else here. `activation_owners`:
   /// the modules whose `nonlinearity` the run's names speak of.
   ValueNameFinder(const std::set<std::string>& paths, const std::map<std::string, ValueName>& aliases,
-              std::set<std::string> activation_owners)
+                  std::set<std::string> activation_owners)
       : paths_(paths), aliases_(aliases), activation_owners_(std::move(activation_owners)) {}
 
   /// Nothing when no layer here goes by that name.

@@ -39,20 +39,20 @@ struct CheckpointSummary {
   std::string advice;                   // what can be done with it here, in one sentence
 };
 
-/// Says what a file, a list of shards or a folder is. Reads headers, no numbers. Throws Error when it cannot
-/// be read.
+/// Says what a file, a list of shards or a folder is. Reads headers, no
+/// numbers. Throws Error when it cannot be read.
 CheckpointSummary inspect_checkpoint(const std::string& path);
 /// The same for tensors that are open already.
 CheckpointSummary summary_of(const TensorSet& tensors);
 
 // ---- Single files: sizes and weights
 
-/// The sizes of the networks of an SD 1.x checkpoint in one file, as the config.json of a diffusers folder
-/// would say them: {"unet": {...}, "vae": {...}, "text_encoder": {...}, "scheduler": {...}}. They come from
-/// the tensors' shapes; what shapes do not tell (8 attention heads, the noise schedule) is as in SD 1.x. A
-/// file NAME.json beside NAME.safetensors, or an entry cutaway.config in the file's metadata, of the same
-/// form, goes before that. Throws Error when a network is missing or its blocks make no UNet or VAE of this
-/// kind.
+/// The sizes of the networks of an SD 1.x checkpoint in one file, as the config.json of a diffusers
+/// folder would say them: {"unet": {...}, "vae": {...}, "text_encoder": {...}, "scheduler": {...}}.
+/// They come from the tensors' shapes; what shapes do not tell (8 attention heads, the noise
+/// schedule) is as in SD 1.x. A file NAME.json beside NAME.safetensors, or an entry cutaway.config in
+/// the file's metadata, of the same form, goes before that. Throws Error when a network is missing or
+/// its blocks make no UNet or VAE of this kind.
 nlohmann::json compvis_sizes(const TensorSet& tensors);
 
 /// The same for Stable Diffusion 1.5 itself.

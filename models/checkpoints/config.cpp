@@ -87,8 +87,8 @@ class Config {
     return list;
   }
 
-  // A key that would change the network in a way this code does not know: refuse rather than draw wrong
-  // pictures.
+  // A key that would change the network in a way this code does not know:
+  // refuse rather than draw wrong pictures.
   void must_be(const char* key, const json& only) const {
     if (has(key) && values_.at(key) != only) {
       refuse(key,

@@ -1,5 +1,5 @@
-// The three networks of Stable Diffusion 1.x with their weights, from a folder or a file.   Doc:
-// docs/checkpoints.md
+// The three networks of Stable Diffusion 1.x with their weights, from a folder or a file.
+// Doc: docs/checkpoints.md
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -15,8 +15,8 @@ struct Networks {
   CLIPTextModel text_encoder;
   UNet unet;
   AutoencoderKL vae;
-  /// What config.json of each says, under "text_encoder", "unet" and "vae", and scheduler_config.json under
-  /// "scheduler".
+  /// What config.json of each says, under "text_encoder", "unet" and "vae", and
+  /// scheduler_config.json under "scheduler".
   nlohmann::json sizes;
   /// For messages: where the sizes of a part come from, "unet/config.json".
   std::string where(const std::string& part) const;

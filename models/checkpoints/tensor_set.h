@@ -1,5 +1,5 @@
-// TensorSet: all tensors of one network or one checkpoint, in one file or in several.   Doc:
-// docs/checkpoints.md
+// TensorSet: all tensors of one network or one checkpoint, in one file or in several.
+// Doc: docs/checkpoints.md
 #pragma once
 
 #include <memory>
@@ -13,9 +13,9 @@ namespace cutaway {
 
 class TensorSet {
  public:
-  /// A file of tensors, or a list of shards (NAME.safetensors.index.json) with the files that it names.
-  /// Throws Error when a file is missing or broken, a shard lies outside of the list's folder, or list and
-  /// shards disagree.
+  /// A file of tensors, or a list of shards (NAME.safetensors.index.json) with the files that
+  /// it names. Throws Error when a file is missing or broken, a shard lies outside of the
+  /// list's folder, or list and shards disagree.
   static TensorSet of_file(const std::string& path);
   /// The weights in a folder such as unet/, under the names that diffusers and transformers write: whole or
   /// in shards, of a `variant` such as "fp16" or, when that is "", of any variant if there is no plain one.

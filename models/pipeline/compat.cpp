@@ -133,8 +133,8 @@ RandomSource random_source_named(std::string_view name) { return named("source o
 const char* to_string(PromptWeights weights) { return name_of(weights, weight_rules); }
 const char* to_string(RandomSource source) { return name_of(source, sources); }
 
-Route route(const Compat& program, SamplerKind sampler, LevelSpacing spacing,
-            const SchedulerConfig& config, int steps, float eta) {
+Route route(const Compat& program, SamplerKind sampler, LevelSpacing spacing, const SchedulerConfig& config,
+            int steps, float eta) {
   must_have(program, sampler);
   if (program.levels == LevelRule::diffusers)
     return {sampler, diffusers_plan(sampler, spacing, config, steps)};
@@ -145,7 +145,8 @@ Route route(const Compat& program, SamplerKind sampler, LevelSpacing spacing,
       throw Error(std::string("ddim of ") + program.name +
                   " has time steps of its own; leave out --schedule");
     }
-    return {sampler, plan_compvis_ddim(schedule, config.prediction_type, steps, program.ddim_leaves_out_last)};
+    return {sampler,
+            plan_compvis_ddim(schedule, config.prediction_type, steps, program.ddim_leaves_out_last)};
   }
   if (sampler == ddim && eta > 0)
     throw Error(std::string("ddim of ") + program.name + " takes no eta: it is euler there");

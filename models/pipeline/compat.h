@@ -56,7 +56,7 @@ struct Route {
   Plan plan;
 };
 /// Throws Error when the program has no such sampler or spacing, or steps and eta do not suit it.
-Route route(const Compat& compat, SamplerKind sampler, LevelSpacing spacing,
-            const SchedulerConfig& config, int steps, float eta);
+Route route(const Compat& compat, SamplerKind sampler, LevelSpacing spacing, const SchedulerConfig& config,
+            int steps, float eta);
 
 }  // namespace cutaway

@@ -48,12 +48,13 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
   const bool blends = options.mask && !model.paints_masks();
 
   RunStart run;
-  Route way = route(options.compat, options.sampler, options.spacing, model.scheduler, options.steps,
-                    options.eta);
+  Route way =
+      route(options.compat, options.sampler, options.spacing, model.scheduler, options.steps, options.eta);
   run.sampler = way.sampler;
   run.plan = std::move(way.plan);
   Tensor picture;
-  if (!from_noise || blends) picture = sampled_latent(model, *options.image, latents, options.low_memory, noise);
+  if (!from_noise || blends)
+    picture = sampled_latent(model, *options.image, latents, options.low_memory, noise);
   run.noise = options.start ? *options.start : noise(latents);
   run.start = run.noise;
   if (!from_noise) {
@@ -70,8 +71,8 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
     // that samplers with noise of their own go on with the same numbers.
     noise(latents);
   } else {
-    const Tensor masked =
-        sampled_latent(model, without_masked(*options.image, *options.mask), latents, options.low_memory, noise);
+    const Tensor masked = sampled_latent(model, without_masked(*options.image, *options.mask), latents,
+                                         options.low_memory, noise);
     run.conditioning = concat({mask, masked}, 1);
   }
   return run;

@@ -24,8 +24,8 @@ struct RunStart {
   ///   x = (1 - mask) known_t + mask x
   Tensor keep_known(int i, const Tensor& x) const;
 
-  /// 9 channels: what the UNet is asked about, [latent | mask | masked picture] (Rombach et al. 2022,
-  /// section 4.5).
+  /// 9 channels: what the UNet is asked about, [latent | mask | masked picture].
+  /// (Rombach et al. 2022, section 4.5)
   Tensor unet_input(const Tensor& x) const;
 };
 

@@ -17,7 +17,8 @@ Tensor in_turn(int64_t images, const Run& run) {
 
 }  // namespace
 
-Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt, const LowMemory& low_memory) {
+Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt,
+                 const LowMemory& low_memory) {
   const int64_t images = x.shape()[0];
   if (!low_memory.unet_in_turn) return unet(x, std::vector<float>(static_cast<size_t>(images), t), prompt);
   return in_turn(images, [&](int64_t i) {

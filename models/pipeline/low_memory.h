@@ -16,7 +16,8 @@ struct LowMemory {
 
 /// unet(x, t, prompt), as the savings say. The result is the same but for rounding.
 /// x: [N, C, h, w], prompt: [N, T, width]
-Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt, const LowMemory& low_memory);
+Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt,
+                 const LowMemory& low_memory);
 
 /// vae.decode(latent) and vae.encode(picture), as the savings say. Only tiles change the result, a little.
 Tensor decoded(const AutoencoderKL& vae, const Tensor& latent, const LowMemory& low_memory);

@@ -20,14 +20,14 @@ bool is_space(char32_t c);
 /// All of it, in CLIP's order: fix_text, unescape_html twice, collapse_spaces, lower_case.
 std::u32string clean_prompt(std::string_view prompt);
 
-/// What a browser shows for the entities in `text`: "&amp;", "&#65;", "&#x41;", and old names also without
-/// ";". Numbers 128 to 159 mean Windows-1252; impossible numbers vanish or become U+FFFD. (Python:
-/// html.unescape)
+/// What a browser shows for the entities in `text`: "&amp;", "&#65;", "&#x41;", and old
+/// names also without ";". Numbers 128 to 159 mean Windows-1252; impossible numbers vanish
+/// or become U+FFFD. (Python: html.unescape)
 std::u32string unescape_html(std::u32string_view text);
 /// No space at the ends, one ' ' for each run of white space inside.
 std::u32string collapse_spaces(std::u32string_view text);
-/// Python's str.lower: character by character, but a capital sigma at the end of a word becomes the final
-/// one.
+/// Python's str.lower: character by character, but a capital sigma at
+/// the end of a word becomes the final one.
 std::u32string lower_case(std::u32string_view text);
 
 /// What ftfy.fix_text does with its default settings, line by line: the steps below until nothing changes.

@@ -25,7 +25,8 @@ struct PlainChunk {
   std::string dropped;
 };
 
-PlainChunk plain_chunk(const Tokenizer& tokenizer, const TextualInversions& textual_inversions, const std::string& prompt) {
+PlainChunk plain_chunk(const Tokenizer& tokenizer, const TextualInversions& textual_inversions,
+                       const std::string& prompt) {
   const std::vector<PromptPiece> pieces = textual_inversions.pieces_of(prompt);
   if (pieces.size() == 1 && pieces.front().new_ids.empty()) {
     const Tokens tokens = tokenizer.encode_padded(prompt);
@@ -56,8 +57,8 @@ PlainChunk plain_chunk(const Tokenizer& tokenizer, const TextualInversions& text
   return {chunk, dropped};
 }
 
-std::vector<PromptChunk> chunks_by(PromptWeights rule, const Tokenizer& tokenizer, const TextualInversions& textual_inversions,
-                                   const std::string& prompt,
+std::vector<PromptChunk> chunks_by(PromptWeights rule, const Tokenizer& tokenizer,
+                                   const TextualInversions& textual_inversions, const std::string& prompt,
                                    const std::function<void(const std::string&)>& warning) {
   if (rule == PromptWeights::webui) return chunks_of(tokenizer, parse_weights(prompt), textual_inversions);
   if (rule == PromptWeights::comfyui)
@@ -103,8 +104,7 @@ Tensor weighted_by_mean(const Tensor& z, const std::vector<PromptChunk>& chunks)
     if (!std::isfinite(ratio) && !in_dry_run()) {
       throw Error(
           "the weights of the prompt leave nothing of it: its mean becomes 0, from which the webui's rule "
-          "cannot "
-          "restore it; weights of 0.5 to 1.5 are usual");
+          "cannot restore it; weights of 0.5 to 1.5 are usual");
     }
     restored.push_back(ratio == 1 ? after : scale(after, static_cast<float>(ratio)));
   }
@@ -128,9 +128,10 @@ Tensor weighted_from_empty(const Tensor& z, const Tensor& empty, const std::vect
 }
 
 Tensor prompt_context(const Tokenizer& tokenizer, const CLIPTextModel& text_encoder,
-                      const TextualInversions& textual_inversions, const std::string& prompt, const PromptRules& rules,
-                      const std::function<void(const std::string&)>& warning) {
-  const std::vector<PromptChunk> chunks = chunks_by(rules.weights, tokenizer, textual_inversions, prompt, warning);
+                      const TextualInversions& textual_inversions, const std::string& prompt,
+                      const PromptRules& rules, const std::function<void(const std::string&)>& warning) {
+  const std::vector<PromptChunk> chunks =
+      chunks_by(rules.weights, tokenizer, textual_inversions, prompt, warning);
   const bool from_empty = rules.weights == PromptWeights::comfyui && has_weights(chunks);
   const auto count = static_cast<int64_t>(chunks.size());
   TokenIds ids{count + (from_empty ? 1 : 0), tokenizer.context_length(), {}};

@@ -117,8 +117,8 @@ std::optional<Entity> numeric_entity(std::u32string_view text, size_t at) {
     const bool letter = hex && small >= 'a' && small <= 'f' && is_ascii_letter(c);
     if (!is_digit(c) && !letter) break;
     const uint32_t digit = letter ? small - 'a' + 10 : c - '0';
-    number =
-        std::min(number * (hex ? 16U : 10U) + digit, 0x110000U);  // more is as wrong, and must not overflow
+    // More is as wrong, and must not overflow.
+    number = std::min(number * (hex ? 16U : 10U) + digit, 0x110000U);
   }
   if (end == first_digit) return std::nullopt;
   if (end < text.size() && text[end] == ';') ++end;

@@ -25,9 +25,9 @@ constexpr size_t largest_merges_file = 8 << 20;
 constexpr int64_t longest_context = 1 << 16;
 constexpr char get_both[] = "; copy vocab.json and merges.txt again, both from the same model";
 
-// The letter that stands for each byte in vocab.json, so that no token has a space or a control character:
-// the printed characters of Latin-1 stand for themselves, the rest are U+0100 and on (from GPT-2, Radford et
-// al. 2019).
+// The letter that stands for each byte in vocab.json, so that no token has a space or a
+// control character: the printed characters of Latin-1 stand for themselves, the rest are
+// U+0100 and on (from GPT-2, Radford et al. 2019).
 std::array<std::string, 256> byte_letters() {
   std::array<std::string, 256> letters;
   char32_t next = 0x100;
@@ -41,7 +41,7 @@ std::array<std::string, 256> byte_letters() {
 
 // ---- Words: what the regular expression
 //   <\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+
-// finds ----
+// finds
 
 bool is_sign(char32_t c) { return !is_space(c) && !is_letter(c) && !is_number(c); }
 
@@ -81,8 +81,8 @@ uint64_t pair_key(int64_t left, int64_t right) {
   return static_cast<uint64_t>(left) << 32 | static_cast<uint64_t>(right);
 }
 
-// A token in a settings file: a text, or an object with the text as its "content". Empty when it is not
-// there.
+// A token in a settings file: a text, or an object with the text as
+// its "content". Empty when it is not there.
 std::string token_setting(const json& settings, const char* key, const std::string& path) {
   if (!settings.is_object())
     throw Error("the file " + path + " must be a JSON object with the tokenizer's settings");

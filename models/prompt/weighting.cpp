@@ -137,8 +137,8 @@ class WeightParser {
   std::vector<size_t> round_, square_;  // where each open bracket's pieces begin
 };
 
-// The webui's rule of what belongs together: a chunk that is full ends after its last comma, where that is
-// near.
+// The webui's rule of what belongs together: a chunk that is full ends
+// after its last comma, where that is near.
 class CommaChunks {
  public:
   explicit CommaChunks(const Tokenizer& tokenizer) : chunks_(tokenizer) {

@@ -11,8 +11,8 @@
 
 namespace cutaway {
 
-/// A piece of a prompt and how much attention it should get; `is_break` is the word BREAK, which ends a
-/// chunk.
+/// A piece of a prompt and how much attention it should get;
+/// `is_break` is the word BREAK, which ends a chunk.
 struct WeightedText {
   std::string text;
   float weight = 1;

@@ -5,7 +5,6 @@
 namespace cutaway {
 
 // ---- DownBlock
-// ---------------------------------------------------------------------------------------------------
 
 DownBlock::DownBlock(int64_t in, int64_t out, int64_t time_dim, bool attends, int64_t heads, bool downsamples,
                      const UNetConfig& config) {
@@ -33,7 +32,6 @@ Tensor DownBlock::operator()(Tensor h, Tensor temb, Tensor prompt, std::vector<T
 }
 
 // ---- MidBlock
-// ----------------------------------------------------------------------------------------------------
 
 MidBlock::MidBlock(int64_t channels, int64_t time_dim, int64_t heads, const UNetConfig& config)
     : resnet_0(channels, channels, time_dim, config.norm_num_groups, config.norm_eps),
@@ -50,7 +48,6 @@ Tensor MidBlock::operator()(Tensor h, Tensor temb, Tensor prompt) const {
 }
 
 // ---- UpBlock
-// -----------------------------------------------------------------------------------------------------
 
 UpBlock::UpBlock(int64_t below, int64_t skip, int64_t out, int64_t time_dim, bool attends, int64_t heads,
                  bool upsamples, const UNetConfig& config) {
@@ -82,7 +79,6 @@ Tensor UpBlock::operator()(Tensor h, Tensor temb, Tensor prompt, std::vector<Ten
 }
 
 // ---- UNet
-// --------------------------------------------------------------------------------------------------------
 
 UNet::UNet(const UNetConfig& sizes)
     : config(sizes),

@@ -48,8 +48,8 @@ struct DownBlock : Module {
     visit("downsamplers.0", downsampler);
   }
 
-  // h: [N, in, H, W]   temb: [N, time_dim]   prompt: [N, T, context]   ->   [N, out, H / 2, W / 2], skips
-  // grow
+  // h: [N, in, H, W]   temb: [N, time_dim]   prompt: [N, T, context]
+  //   ->   [N, out, H / 2, W / 2], skips grow
   Tensor operator()(Tensor h, Tensor temb, Tensor prompt, std::vector<Tensor>& skips) const;
 };
 

@@ -28,8 +28,8 @@ Tensor to_tensor(py::handle object);
 /// Whole numbers, [N, T] or [T] for one text. Throws Error for anything else.
 TokenIds to_token_ids(py::handle object);
 
-/// One time step for each of `images`: a number counts for all of them. Without `images`, as many as there
-/// are.
+/// One time step for each of `images`: a number counts for all of them.
+/// Without `images`, as many as there are.
 std::vector<float> to_timesteps(py::handle object, std::optional<int64_t> images = {});
 
 /// One number for all four sides, or (left, right, top, bottom).

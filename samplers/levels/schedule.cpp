@@ -28,8 +28,8 @@ std::vector<float> linspace(double from, double to, int64_t count) {
   return values;
 }
 
-// Nichol & Dhariwal 2021, eq. 17: alpha_bar(t) = f(t) / f(0), beta = 1 - alpha_bar_t / alpha_bar_(t-1), at
-// most 0.999.
+// Nichol & Dhariwal 2021, eq. 17: alpha_bar(t) = f(t) / f(0),
+// beta = 1 - alpha_bar_t / alpha_bar_(t-1), at most 0.999.
 std::vector<float> cosine_betas(int64_t count) {
   const auto f = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * std::numbers::pi / 2), 2); };
   std::vector<float> betas;
@@ -104,8 +104,7 @@ PredictionType prediction_type_named(std::string_view name) {
   if (name == "sample") {
     throw Error(
         "prediction_type is 'sample': a model that predicts the picture itself is not supported, only one "
-        "that "
-        "predicts epsilon or v_prediction");
+        "that predicts epsilon or v_prediction");
   }
   return named<PredictionType>(
       "prediction_type", name,

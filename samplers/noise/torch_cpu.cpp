@@ -25,8 +25,8 @@ float polynomial(const float (&p)[n], float x) {
 
 // log(x) for 0 < x <= 1: x = m 2^e with m from sqrt(1/2) to sqrt(2), and with f = m - 1
 //   log(x) = f - f^2 / 2 + f^3 P(f) + e log(2)
-// Constants: logf of S. Moshier's Cephes library. log(2) is the sum of two numbers, of which the first is
-// short.
+// Constants: logf of S. Moshier's Cephes library. log(2) is the sum of
+// two numbers, of which the first is short.
 float log_by_polynomial(float x) {
   constexpr float p[] = {7.0376836292e-2F,  -1.1514610310e-1F, 1.1676998740e-1F,
                          -1.2420140846e-1F, 1.4249322787e-1F,  -1.6668057665e-1F,

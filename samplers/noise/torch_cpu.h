@@ -9,9 +9,9 @@
 
 namespace cutaway {
 
-/// torch.Generator().manual_seed(seed) and torch.randn: the same numbers to the last bit, on every processor,
-/// so that a picture can be drawn again elsewhere from its seed. Each call goes on where the one before it
-/// ended.
+/// torch.Generator().manual_seed(seed) and torch.randn: the same numbers to the last bit,
+/// on every processor, so that a picture can be drawn again elsewhere from its seed. Each
+/// call goes on where the one before it ended.
 class TorchRandom {
  public:
   /// The Mersenne Twister takes 32 bits: of a larger seed only the lower half counts, as in PyTorch.

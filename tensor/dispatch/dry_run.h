@@ -1,5 +1,5 @@
-// DryRun: a run that does everything but compute, to learn how much memory it takes.   Doc:
-// docs/memory.md
+// DryRun: a run that does everything but compute, to learn how much memory it takes.
+// Doc: docs/memory.md
 #pragma once
 
 #include <cstdint>
@@ -32,9 +32,6 @@ class DryRun {
   bool finished_ = false;
   std::optional<Unwatched> unwatched_{std::in_place};  // the tensors of a dry run mean nothing
 };
-
-/// For kernels: skip the computing now?
-inline bool in_dry_run() { return in_dry_run(); }
 
 namespace dry_run {
 /// For operations: a weight is read, so its pages of the file become resident.

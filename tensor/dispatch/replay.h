@@ -1,5 +1,5 @@
-// Calls of operations, kept to be made again by themselves.   Doc:
-// docs/performance.md#one-operation-at-a-time
+// Calls of operations, kept to be made again by themselves.
+// Doc: docs/performance.md#one-operation-at-a-time
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// Bands: the rows of one picture, dealt out to programs that run the same network.   Doc:
-// docs/larger-than-one-machine.md#rows-of-one-picture
+// Bands: the rows of one picture, dealt out to programs that run the same network.
+// Doc: docs/larger-than-one-machine.md#rows-of-one-picture
 //
 // Layers know nothing of it. tensor/ops.cpp asks here for what an operation needs of the other bands: rows
 // across the border for a convolution, statistics for a GroupNorm, keys and values for self-attention. All

@@ -15,8 +15,8 @@ struct Row {
   std::string operation, path;  // "conv2d" in "unet.conv_in"
   int64_t calls = 0;
   double max_abs = 0;  // the largest difference
-  double relative =
-      0;  // the largest, over the largest value of that call's result; infinite for a NaN on one side
+  /// The largest, over the largest value of that call's result; infinite for a NaN on one side.
+  double relative = 0;
 };
 
 /// Called for every operation while the backend is `shadow`.

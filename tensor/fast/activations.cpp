@@ -8,8 +8,8 @@
 namespace cutaway::fast {
 namespace {
 
-// y[i] = function(x[i]). The last numbers are done by a whole vector, too, so that a result never depends on
-// its place.
+// y[i] = function(x[i]). The last numbers are done by a whole vector, too, so
+// that a result never depends on its place.
 template <int width, class Function>
 CUTAWAY_INLINE void on_each(const float* x, float* y, int64_t count, const Function& function) {
   using S = Simd<width>;

@@ -16,7 +16,6 @@
 #include <limits>
 #include <memory>
 
-#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/bf16.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"

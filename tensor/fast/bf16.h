@@ -7,9 +7,9 @@
 
 namespace cutaway::fast {
 
-// The product takes terms in pairs, so a pair lies where one float would: a row of k floats becomes k / 2
-// pairs, and a panel of k rows becomes k / 2 rows of pairs, [k / 2][width][2]. All sizes of a Tile are then
-// in pairs.
+// The product takes terms in pairs, so a pair lies where one float would: a row of k floats
+// becomes k / 2 pairs, and a panel of k rows becomes k / 2 rows of pairs,
+// [k / 2][width][2]. All sizes of a Tile are then in pairs.
 
 /// c = a b in pairs; sums in float32. For processors that have_bf16_product().
 void gemm_tile_bf16(const Tile& tile);

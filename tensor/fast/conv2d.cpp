@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "tensor/convolution.h"
-#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
@@ -19,6 +18,7 @@
 #include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"
 #include "tensor/fast/winograd.h"
+#include "tensor/memory.h"
 #include "tensor/precision.h"
 
 namespace cutaway::fast {

@@ -1,5 +1,5 @@
-// These wait for memory, not for arithmetic: plain loops, which the compiler turns into vectors, and threads
-// by pieces.
+// These wait for memory, not for arithmetic: plain loops, which the compiler
+// turns into vectors, and threads by pieces.
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
 

@@ -2,9 +2,9 @@
 // computed as in tensor/ref, where the order of roundings belongs to the definition.
 #include <cmath>
 
-#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/read_weight.h"
+#include "tensor/memory.h"
 
 namespace cutaway::fast {
 

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <memory>
 
-#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/bf16.h"
 #include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"

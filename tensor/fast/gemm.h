@@ -8,9 +8,9 @@ namespace cutaway::fast {
 
 /// C[item] = A B[item] + bias for every item of a batch: A is m x k and the same for all, B is k x n.
 ///
-/// The product never sees whole matrices. It asks for pieces of A and B in the layout it wants, so that a
-/// convolution can hand over pixels straight from the image, and a linear layer weights straight from the
-/// file.
+/// The product never sees whole matrices. It asks for pieces of A and B in the layout it
+/// wants, so that a convolution can hand over pixels straight from the image, and a
+/// linear layer weights straight from the file.
 struct Product {
   int64_t m = 0, n = 0, k = 0, items = 1;
 
@@ -20,8 +20,8 @@ struct Product {
   /// A itself, where it lies in memory as float32, rows a_stride apart: then it is not copied. Or null.
   const float* a = nullptr;
   int64_t a_stride = 0;
-  /// panel[i * width + j] = B[item][first + i][column + j] for i < count, j < columns; 0 for columns <= j <
-  /// width.
+  /// panel[i * width + j] = B[item][first + i][column + j] for i < count,
+  /// j < columns; 0 for columns <= j < width.
   std::function<void(int64_t item, int64_t column, int64_t columns, int64_t first, int64_t count,
                      float* panel, int64_t width)>
       read_panel = {};

@@ -1,5 +1,5 @@
-// Threads share the results among them, never the terms of one sum. A team is called only when the work pays
-// for it.
+// Threads share the results among them, never the terms of one sum. A team
+// is called only when the work pays for it.
 #pragma once
 
 #include <omp.h>
@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "tensor/dispatch/dry_run.h"
+#include "tensor/memory.h"
 
 namespace cutaway::fast {
 

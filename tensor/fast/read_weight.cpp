@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/simd.h"
+#include "tensor/memory.h"
 
 namespace cutaway::fast {
 namespace {

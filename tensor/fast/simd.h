@@ -44,10 +44,10 @@ struct Simd {
 
   CUTAWAY_INLINE static void load(Vec& v, const void* from) { v = *static_cast<const VecAnywhere*>(from); }
   CUTAWAY_INLINE static void store(const Vec& v, void* to) { *static_cast<VecAnywhere*>(to) = v; }
-  /// To memory, past the caches; `to` aligned to the vector. A core that writes to lines which another core
-  /// has in its cache waits for each (7 GB/s where this was measured); past the caches it waits for none (40
-  /// GB/s). For what is long and read much later, or by another core. All of it has arrived after
-  /// finish_streams().
+  /// To memory, past the caches; `to` aligned to the vector. A core that writes to lines which
+  /// another core has in its cache waits for each (7 GB/s where this was measured); past the
+  /// caches it waits for none (40 GB/s). For what is long and read much later, or by another core.
+  /// All of it has arrived after finish_streams().
   CUTAWAY_INLINE static void stream(const Vec& v, void* to) {
 #if defined(__clang__)
     __builtin_nontemporal_store(v, static_cast<Vec*>(to));

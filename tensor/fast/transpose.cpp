@@ -1,7 +1,7 @@
-// The trick: a square of 16 x 16 (8 x 8 AVX2, 4 x 4 generic) is turned over in registers. First every second
-// number changes places with its neighbour across the diagonal, then every second pair, four, eight: after
-// log2(16) rounds each number is where it belongs. Then each row that is written is a whole line of the
-// cache.
+// The trick: a square of 16 x 16 (8 x 8 AVX2, 4 x 4 generic) is turned over in registers. First
+// every second number changes places with its neighbour across the diagonal, then every second
+// pair, four, eight: after log2(16) rounds each number is where it belongs. Then each row that
+// is written is a whole line of the cache.
 #include <utility>
 
 #include "tensor/fast/gemm.h"

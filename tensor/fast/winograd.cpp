@@ -19,7 +19,6 @@
 #include <memory>
 #include <vector>
 
-#include "tensor/dispatch/dry_run.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/read_weight.h"
 #include "tensor/fast/rounding.h"

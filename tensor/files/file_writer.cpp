@@ -32,8 +32,8 @@ std::string followed(const std::string& path) {
   return real ? std::string(real.get()) : path;
 }
 
-// A rename is on the disk only when its folder is. Some file systems cannot do this, and the file is whole
-// either way.
+// A rename is on the disk only when its folder is. Some file systems cannot do
+// this, and the file is whole either way.
 void sync_folder(const std::string& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return;

@@ -16,9 +16,9 @@ namespace {
 
 using nlohmann::json;
 
-// A parsed tree can be twenty times larger than the text: a 0 in a list takes two letters and 32 bytes. So
-// the values are counted as well. CLIP's vocabulary, the largest file that is read, has 1 MB and 49,408
-// values.
+// A parsed tree can be twenty times larger than the text: a 0 in a list takes two letters
+// and 32 bytes. So the values are counted as well. CLIP's vocabulary, the largest file
+// that is read, has 1 MB and 49,408 values.
 constexpr size_t largest_text = 8 << 20;
 constexpr size_t most_values = 300'000;
 constexpr int deepest = 64;

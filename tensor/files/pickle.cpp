@@ -464,8 +464,8 @@ class PickleMachine {
     return need(const_cast<PickleValue*>(arguments[i]), kind);
   }
 
-  // ("storage", FloatStorage, "0", "cpu", 9216), and in the old layout a sixth that says of what it is a
-  // view.
+  // ("storage", FloatStorage, "0", "cpu", 9216), and in the old layout
+  // a sixth that says of what it is a view.
   void push_storage(const std::vector<const PickleValue*>& id) {
     const bool fits = id.size() >= 5 && id[0]->kind == Kind::text && id[0]->text == "storage" &&
                       id[1]->kind == Kind::name && !dtype_of_storage(id[1]->text).empty() &&

@@ -45,9 +45,9 @@ struct PickleValue {
 /// All values that a pickle makes, and keeps until it is gone.
 class Pickle {
  public:
-  /// Runs the machine up to the first STOP. Throws Error for an unknown instruction, a name that is not among
-  /// the known ones, a call of anything but what describes a tensor, a value of the wrong kind, or too many
-  /// of them.
+  /// Runs the machine up to the first STOP. Throws Error for an unknown instruction, a name
+  /// that is not among the known ones, a call of anything but what describes a tensor, a value
+  /// of the wrong kind, or too many of them.
   explicit Pickle(ByteReader& reader);
 
   const PickleValue& root() const { return *root_; }

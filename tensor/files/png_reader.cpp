@@ -84,8 +84,8 @@ class Decoder {
   int64_t width = 0;
   int64_t height = 0;
 
-  /// Unpacks row after row; row y goes to place(y). Interlaced, a row comes several times, each time with
-  /// more pixels.
+  /// Unpacks row after row; row y goes to place(y). Interlaced, a row comes
+  /// several times, each time with more pixels.
   template <class Place>
   void each_row(Place place) {
     spng_ctx* c = context_.get();

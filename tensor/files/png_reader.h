@@ -26,11 +26,11 @@ constexpr int64_t longest_png_side = 1 << 15;
 constexpr int64_t most_png_text = int64_t{1} << 22;
 constexpr int64_t most_png_texts = int64_t{1} << 24;
 
-/// Reads a PNG of any kind: 1 to 16 bits, grey, colour or palette, with or without alpha, interlaced or not.
-/// Of 16 bits the upper 8 are kept. Colours are taken as they are stored; gAMA and iCCP are not looked at.
-/// Throws Error, in one sentence with the path, when the file is no PNG, is damaged anywhere (checksums
-/// included), or is beyond the limits. A damaged file costs no memory for its pixels, whatever size it
-/// claims.
+/// Reads a PNG of any kind: 1 to 16 bits, grey, colour or palette, with or without alpha,
+/// interlaced or not. Of 16 bits the upper 8 are kept. Colours are taken as they are stored; gAMA
+/// and iCCP are not looked at. Throws Error, in one sentence with the path, when the file is no
+/// PNG, is damaged anywhere (checksums included), or is beyond the limits. A damaged file costs no
+/// memory for its pixels, whatever size it claims.
 PngPicture read_png(const std::string& path);
 /// The same for a whole file in memory; `path` is for messages.
 PngPicture read_png(const std::string& path, std::span<const std::byte> file);

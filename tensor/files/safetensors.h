@@ -19,8 +19,8 @@
 
 namespace cutaway {
 
-/// One tensor of a SafetensorsFile. Its bytes stay in the mapped file and live as long as the SafetensorsFile
-/// does.
+/// One tensor of a SafetensorsFile. Its bytes stay in the mapped file and
+/// live as long as the SafetensorsFile does.
 struct StoredTensor {
   std::string name;
   std::string dtype;  // as the file says: "F32", "F16", "BF16", "F64", "I64", "I32", "U8", "BOOL", ...
@@ -44,8 +44,8 @@ struct StoredTensor {
   Shape weight_shape(const std::string& where) const;  // `where` follows the tensor's name in messages
 };
 
-/// The dtype that a weight has in memory, for a dtype's name in a file; nothing for those that no weight can
-/// have.
+/// The dtype that a weight has in memory, for a dtype's name in a file;
+/// nothing for those that no weight can have.
 std::optional<DType> weight_dtype(std::string_view stored);
 
 /// "[320, 4, 3, 3]"

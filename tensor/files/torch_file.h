@@ -1,5 +1,5 @@
-// TorchFile: a checkpoint as PyTorch's own torch.save writes it, .ckpt, .pt, .pth or .bin.   Doc:
-// docs/checkpoints.md
+// TorchFile: a checkpoint as PyTorch's own torch.save writes it, .ckpt, .pt, .pth or .bin.
+// Doc: docs/checkpoints.md
 #pragma once
 
 #include <map>

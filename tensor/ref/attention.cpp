@@ -8,8 +8,8 @@
 namespace cutaway::ref {
 namespace {
 
-// scores[n, h, i, j] = q[n, h, i] . k[n, h, j] / sqrt(d) + mask[n, h, i, j]; -infinity where j may not be
-// seen
+// scores[n, h, i, j] = q[n, h, i] . k[n, h, j] / sqrt(d) + mask[n, h, i, j];
+// -infinity where j may not be seen
 Tensor attention_scores(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
   const int64_t images = q.shape()[0], heads = q.shape()[1], queries = q.shape()[2], d = q.shape()[3];
   const int64_t keys = k.shape()[2];

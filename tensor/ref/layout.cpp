@@ -13,8 +13,8 @@ int64_t count_after(const Shape& shape, int axis) {
 
 }  // namespace
 
-// y[o, offset + k, i] = part[o, k, i], where k runs along the axis, o counts what is before it, i what is
-// after it
+// y[o, offset + k, i] = part[o, k, i], where k runs along the axis, o
+// counts what is before it, i what is after it
 Tensor concat(const std::vector<Tensor>& parts, int axis) {
   int64_t joined = 0;
   for (const Tensor& part : parts) joined += part.shape()[axis];

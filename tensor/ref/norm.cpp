@@ -22,8 +22,8 @@ Moments moments(const float* x, int64_t count) {
 
 }  // namespace
 
-// y[n, c, i] = (x[n, c, i] - mean[n, g]) / sqrt(variance[n, g] + eps) * weight[c] + bias[c], with g the group
-// of c
+// y[n, c, i] = (x[n, c, i] - mean[n, g]) / sqrt(variance[n, g] + eps) * weight[c] + bias[c],
+// with g the group of c
 Tensor group_norm(const Tensor& x, const Weight& weight, const Weight& bias, int64_t groups, float eps) {
   const int64_t images = x.shape()[0], channels = x.shape()[1];
   const int64_t pixels = x.count() / (images * channels), channels_per_group = channels / groups;

@@ -6,9 +6,9 @@
 
 namespace cutaway::ref {
 
-// y[o, k, i] = exp(x[o, k, i] - max) / sum over k of exp(x[o, k, i] - max), where k runs along the axis, o
-// counts what is before it and i what is after it. Taking the largest away changes nothing but keeps exp from
-// overflow.
+// y[o, k, i] = exp(x[o, k, i] - max) / sum over k of exp(x[o, k, i] - max), where k runs
+// along the axis, o counts what is before it and i what is after it. Taking the largest away
+// changes nothing but keeps exp from overflow.
 Tensor softmax(const Tensor& x, int axis) {
   const int64_t extent = x.shape()[axis];
   int64_t inner = 1;

@@ -1,5 +1,5 @@
-// Every layer against the original, and its wrong twins: a tolerance is right when the plausible mistake
-// fails it.
+// Every layer against the original, and its wrong twins: a tolerance is
+// right when the plausible mistake fails it.
 #include <doctest/doctest.h>
 
 #include "nn/attn_block.h"

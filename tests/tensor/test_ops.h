@@ -34,8 +34,8 @@ inline Tensor counting(const Shape& shape) {
   return y;
 }
 
-/// The values as a file would hold them, `offset` bytes into its memory: rounded to the dtype, aligned or
-/// not.
+/// The values as a file would hold them, `offset` bytes into its
+/// memory: rounded to the dtype, aligned or not.
 inline Weight stored_as(const Tensor& values, DType dtype, int64_t offset) {
   const auto bytes = std::make_shared<std::vector<unsigned char>>(
       static_cast<size_t>(offset + stored_bytes(dtype, values.count())));
@@ -75,14 +75,13 @@ inline void check_twin(const Tensor& wrong, const Tensor& right, double toleranc
 }
 
 // ---- One version against another
-// -------------------------------------------------------------------------------
 
 /// Tolerances, relative to the largest value of the expected result. None of them is ever widened to make a
 /// test pass: a kernel that needs more is wrong.
 namespace within {
 constexpr double unit = 0x1p-24;  // rounding of one float32 operation
-/// A sum of `terms` products kept in float32: roundings add up like steps of a random walk, here 4 sigma of
-/// it.
+/// A sum of `terms` products kept in float32: roundings add up like
+/// steps of a random walk, here 4 sigma of it.
 inline double products(int64_t terms) { return 1e-6 + 4 * unit * std::sqrt(static_cast<double>(terms)); }
 /// Two sums with an exponential between them.
 inline double attention(int64_t d, int64_t keys) { return 2e-6 + products(d) + products(keys); }

@@ -138,8 +138,8 @@ TEST_CASE("ref conv_transpose2d: padding takes pixels from every side of the res
 }
 
 TEST_CASE("ref conv_transpose2d: is the transpose of conv2d") {
-  // <conv(u), v> = <u, conv_transpose(v)> for the same kernel, read as [out, in] by one and [in, out] by the
-  // other
+  // <conv(u), v> = <u, conv_transpose(v)> for the same kernel, read as
+  // [out, in] by one and [in, out] by the other
   const Weight weight = Weight::of(random_tensor({4, 3, 3, 3}, 1));
   const Tensor u = random_tensor({1, 3, 7, 9}, 2), v = random_tensor({1, 4, 4, 5}, 3);
   const Tensor forward = ref::conv2d(u, weight, no_bias, {.stride = 2, .padding = Padding::all(1)});

@@ -1,5 +1,5 @@
-// Single operations against PyTorch's results: tests/reference/ops.safetensors, made by torch 1.13 and
-// diffusers.
+// Single operations against PyTorch's results:
+// tests/reference/ops.safetensors, made by torch 1.13 and diffusers.
 #include <functional>
 #include <set>
 

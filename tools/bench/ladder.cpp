@@ -4,8 +4,8 @@
 //   ladder [THREADS]     CUTAWAY_ISA chooses the instruction set
 //   ladder cores         how fast a core gets at memory that another one has in its cache
 //
-// A is 320 x 2880, B is 2880 x 4096: the products of a 3 x 3 convolution from 320 to 320 channels on 64 x 64
-// pixels.
+// A is 320 x 2880, B is 2880 x 4096: the products of a 3 x 3 convolution
+// from 320 to 320 channels on 64 x 64 pixels.
 #include <omp.h>
 
 #include <algorithm>

@@ -167,8 +167,8 @@ std::vector<Mutant> all_mutants() {
   return mutants;
 }
 
-// A mistake between two boxes: what goes into a layer is something else than the layer around should have
-// made.
+// A mistake between two boxes: what goes into a layer is something else
+// than the layer around should have made.
 class WrongFeed : public Observer {
  public:
   WrongFeed(std::string path, Tensor (*spoil)(const Tensor&)) : path_(std::move(path)), spoil_(spoil) {}

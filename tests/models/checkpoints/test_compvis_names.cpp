@@ -102,12 +102,14 @@ TEST_CASE("the numbers of ldm's blocks follow the sizes") {
                          .attends = {true, false, true},
                          .heads = {2, 2, 2},
                          .layers_per_block = 3};
-  CHECK(compvis_unet_name("down_blocks.1.resnets.2.conv1.bias", three) == "input_blocks.7.0.in_layers.2.bias");
+  CHECK(compvis_unet_name("down_blocks.1.resnets.2.conv1.bias", three) ==
+        "input_blocks.7.0.in_layers.2.bias");
   CHECK(compvis_unet_name("down_blocks.1.downsamplers.0.conv.bias", three) == "input_blocks.8.0.op.bias");
   CHECK(compvis_unet_name("up_blocks.0.upsamplers.0.conv.bias", three) == "output_blocks.3.2.conv.bias");
   CHECK(compvis_unet_name("up_blocks.1.upsamplers.0.conv.bias", three) == "output_blocks.7.1.conv.bias");
   const VaeConfig vae{.block_out_channels = {32, 32, 64}, .layers_per_block = 1};
-  CHECK(compvis_vae_name("decoder.up_blocks.0.resnets.1.conv1.bias", vae) == "decoder.up.2.block.1.conv1.bias");
+  CHECK(compvis_vae_name("decoder.up_blocks.0.resnets.1.conv1.bias", vae) ==
+        "decoder.up.2.block.1.conv1.bias");
   CHECK(compvis_vae_name("decoder.up_blocks.2.resnets.0.conv_shortcut.bias", vae) ==
         "decoder.up.0.block.0.nin_shortcut.bias");
 }

@@ -124,8 +124,7 @@ TEST_CASE("ddim: the webui leaves out the last step, CompVis takes more for 30, 
   CHECK(plan_of("compvis", SamplerKind::ddim, 30).count() == 31);
   CHECK(plan_of("webui", SamplerKind::ddim, 30).count() == 30);
   CHECK(plan_of("webui", SamplerKind::ddim, 20).count() == 19);
-  const Route comfyui =
-      route(compat_of("comfyui"), SamplerKind::ddim, LevelSpacing::by_sampler, sd(), 20, 0);
+  const Route comfyui = route(compat_of("comfyui"), SamplerKind::ddim, LevelSpacing::by_sampler, sd(), 20, 0);
   CHECK(comfyui.sampler == SamplerKind::euler);
   CHECK(comfyui.plan.sigmas == plan_of("comfyui", SamplerKind::euler, 20).sigmas);
 }
@@ -144,8 +143,8 @@ TEST_CASE("karras: the sampler's name or --schedule, with the range that each pr
 TEST_CASE("what a program does not have is refused") {
   const auto refused = [](const char* program, SamplerKind kind, LevelSpacing spacing, float eta,
                           const char* says) {
-    CHECK_THROWS_WITH_AS(route(compat_of(program), kind, spacing, sd(), 20, eta),
-                         doctest::Contains(says), Error);
+    CHECK_THROWS_WITH_AS(route(compat_of(program), kind, spacing, sd(), 20, eta), doctest::Contains(says),
+                         Error);
   };
   const LevelSpacing own = LevelSpacing::by_sampler;
   refused("compvis", SamplerKind::euler, own, 0, "compvis has no sampler euler");

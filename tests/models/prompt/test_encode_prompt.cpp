@@ -191,14 +191,14 @@ TEST_CASE("files of new words: names, widths, folders") {
   CHECK(read_textual_inversions(folder.string(), width).size() == 2);
 
   const std::string wide = write("sd2.safetensors", "emb_params", test::random_tensor({1, 1024}, 3));
-  CHECK_THROWS_WITH_AS(read_textual_inversions(wide, width), doctest::Contains("trained for Stable Diffusion 2"),
-                       Error);
+  CHECK_THROWS_WITH_AS(read_textual_inversions(wide, width),
+                       doctest::Contains("trained for Stable Diffusion 2"), Error);
   CHECK(read_textual_inversions(folder.string(), width).size() == 3);  // refused once it is used
   write_safetensors(
       (folder / "xl.safetensors").string(),
       {{"clip_l", test::random_tensor({1, 768}, 4)}, {"clip_g", test::random_tensor({1, 1280}, 5)}}, {});
-  CHECK_THROWS_WITH_AS(read_textual_inversions((folder / "xl.safetensors").string(), width), doctest::Contains("SDXL"),
-                       Error);
+  CHECK_THROWS_WITH_AS(read_textual_inversions((folder / "xl.safetensors").string(), width),
+                       doctest::Contains("SDXL"), Error);
 
   // A word whose one row is another word's is that word; by every rule.
   const int64_t red = demo().tokenizer.encode("red").at(0);

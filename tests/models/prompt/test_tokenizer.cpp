@@ -71,8 +71,8 @@ void write(const std::filesystem::path& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;
 }
 
-// A folder with a small vocabulary: the letters for the 256 bytes as in the demo's, some merges, start and
-// end.
+// A folder with a small vocabulary: the letters for the 256 bytes as in
+// the demo's, some merges, start and end.
 class TinyFiles {
  public:
   explicit TinyFiles(const std::vector<std::string>& merges) {

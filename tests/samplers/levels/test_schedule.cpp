@@ -89,8 +89,8 @@ TEST_CASE("rescaled to zero signal at the end (2305.08891, algorithm 1)") {
 
 TEST_CASE("spacing of time steps (2305.08891, table 2)") {
   using enum TimestepSpacing;
-  // The paper counts from 1: linspace 1, 112, ..., 1000; leading 1, 101, ..., 901; trailing 100, 200, ...,
-  // 1000.
+  // The paper counts from 1:
+  // linspace 1, 112, ..., 1000; leading 1, 101, ..., 901; trailing 100, 200, ..., 1000.
   CHECK(spaced_timesteps(linspace, 1000, 10, 0) == Values{999, 888, 777, 666, 555, 444, 333, 222, 111, 0});
   CHECK(spaced_timesteps(leading, 1000, 10, 0) == Values{900, 800, 700, 600, 500, 400, 300, 200, 100, 0});
   CHECK(spaced_timesteps(trailing, 1000, 10, 0) == Values{999, 899, 799, 699, 599, 499, 399, 299, 199, 99});

@@ -1,5 +1,5 @@
-// What the tests of files share: a folder that goes away, whole files as strings, and the message of an
-// Error.
+// What the tests of files share: a folder that goes away, whole files
+// as strings, and the message of an Error.
 #pragma once
 
 #include <doctest/doctest.h>

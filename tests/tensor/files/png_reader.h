@@ -1,6 +1,6 @@
-// A small PNG reader for the tests, straight from the PNG specification and RFC 1950 and 1951. It knows 8-bit
-// pixels without interlacing, and zlib streams of stored blocks and of fixed codes, as stb_image_write makes
-// them.
+// A small PNG reader for the tests, straight from the PNG specification and RFC 1950 and
+// 1951. It knows 8-bit pixels without interlacing, and zlib streams of stored blocks and of
+// fixed codes, as stb_image_write makes them.
 #pragma once
 
 #include <doctest/doctest.h>

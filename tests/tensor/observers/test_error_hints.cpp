@@ -1,5 +1,5 @@
-// Error hints: each known mistake, made on purpose, is recognised; and a mistake without a pattern gets no
-// hint.
+// Error hints: each known mistake, made on purpose, is recognised; and a
+// mistake without a pattern gets no hint.
 #include <doctest/doctest.h>
 
 #include "tensor/observers/error_hints.h"
