@@ -55,10 +55,6 @@ struct Timing {
   double max() const { return *std::max_element(seconds.begin(), seconds.end()); }
 };
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 int64_t page_faults() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -34,6 +35,11 @@ void add_run_options(CLI::App& command, RunOptions& options);
 /// Puts them into effect; what is not given comes from CUTAWAY_BACKEND, CUTAWAY_ISA, CUTAWAY_CONV,
 /// CUTAWAY_DTYPE and CUTAWAY_THREADS, or stays at the best this machine has.
 void apply(const RunOptions& options);
+
+/// On the wall clock.
+inline double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
 /// "cutaway 0.1.0, Release, g++ 12.2.0, instruction sets ..."
 std::string version_text();

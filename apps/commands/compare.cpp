@@ -29,7 +29,7 @@ struct CompareArguments {
   bool free = false, all = false, exact = false;
   double tolerance = 0;  // 0: exact or 2e-5, as the reference allows
   std::string as = "table";
-  WatchOptions inside;
+  WatchOptions watched;
   RunOptions run;
 };
 
@@ -78,7 +78,7 @@ Verdict compare_with_model(const CompareArguments& arguments, const Reference& r
   const Tolerance tolerance = tolerance_for(arguments, metadata);
   observers::Comparison comparison(reference, tolerance, !arguments.free);
   // The edits that the run was recorded with belong to it; those given now are differences to look at.
-  WatchOptions options = arguments.inside;
+  WatchOptions options = arguments.watched;
   const std::vector<std::string> before = pictures::recorded_edits(metadata);
   options.edits.insert(options.edits.begin(), before.begin(), before.end());
   const Watch watch(options);
@@ -253,7 +253,7 @@ void add_compare_command(CLI::App& program, int& exit_code) {
   command.add_option("--as", arguments->as, "How to print: table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
-  add_watch_options(command, arguments->inside);
+  add_watch_options(command, arguments->watched);
   add_run_options(command, arguments->run);
   command.callback([arguments, &exit_code] { exit_code = compare(*arguments); });
 }

@@ -44,14 +44,10 @@ struct GenerateArguments {
   pictures::ImageOptions images;
   pictures::PreviewOptions preview;
   MemoryOptions memory;
-  WatchOptions inside;
+  WatchOptions watched;
   RunOptions run;
   int64_t pictures = 1;  // of all jobs together, whoever draws them
 };
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // cat.png -> cat.preview.png
 std::string preview_path(const std::string& picture) {
@@ -337,7 +333,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   known["vae tiling"] = tile > 0 ? std::to_string(tile) : "";  // "" leaves no text
   if (!arguments.quiet) announce(plan);
   const MemoryMeasures measures(model, plan);
-  const Watch watch(arguments.inside);
+  const Watch watch(arguments.watched);
   const pictures::Preview preview(arguments.preview, model);
 
   std::vector<Tensor> batches;
@@ -397,7 +393,7 @@ void add_generate_command(CLI::App& program, int&) {
       ->check(CLI::Range(1, 100));
   command.add_flag("--quiet", arguments->quiet, "Print nothing but the picture's path, seed and time");
   add_memory_options(command, arguments->memory);
-  add_watch_options(command, arguments->inside);
+  add_watch_options(command, arguments->watched);
   add_run_options(command, arguments->run);
   command.callback([arguments, &command] { generate(*arguments, command); });
 }

@@ -31,7 +31,7 @@ struct TraceArguments {
   bool no_inputs = false, manifest = false;
   std::string out, npy;
   std::string as = "table";
-  WatchOptions inside;
+  WatchOptions watched;
   RunOptions run;
 };
 
@@ -156,7 +156,7 @@ Recording record(const TraceArguments& arguments, const StableDiffusion& model,
   }
   recording.metadata["model"] = arguments.picture.model;
   recording.metadata.merge(pictures::program_metadata());
-  pictures::add_edits(recording.metadata, arguments.inside.edits);
+  pictures::add_edits(recording.metadata, arguments.watched.edits);
   recording.records = recorder.records();
   recording.tensors.insert(recording.tensors.end(), recorder.tensors().begin(), recorder.tensors().end());
   return recording;
@@ -180,7 +180,7 @@ void trace_each_prompt(const TraceArguments& arguments) {
   check(arguments);
   StableDiffusion model = load_model(arguments.picture);
   const std::map<std::string, int64_t> bytes = weight_bytes(model);
-  const Watch watch(arguments.inside);
+  const Watch watch(arguments.watched);
   GenerateOptions options = to_generate_options(arguments.picture);
   const size_t runs = std::max<size_t>(1, arguments.prompts.size());
   pictures::TraceManifest manifest;
@@ -258,7 +258,7 @@ void add_trace_command(CLI::App& program, int&) {
   command.add_option("--as", arguments->as, "How to print: table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
-  add_watch_options(command, arguments->inside);
+  add_watch_options(command, arguments->watched);
   add_run_options(command, arguments->run);
   command.callback([arguments] { trace_each_prompt(*arguments); });
 }

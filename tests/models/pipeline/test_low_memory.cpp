@@ -31,7 +31,7 @@ GenerateOptions two_cats() {
   return options;
 }
 
-int64_t dry_run(const GenerateOptions& options) {
+int64_t peak_of(const GenerateOptions& options) {
   DryRun dry_run;
   demo().generate(options);
   return dry_run.finish().peak_tensor_bytes;
@@ -54,9 +54,9 @@ TEST_CASE("latents and pictures one after the other give the same picture in les
   CHECK_CLOSE(one_by_one.picture, together.picture, 1e-4F);
 
   options.width = options.height = 256;
-  const int64_t in_turn = dry_run(options);
+  const int64_t in_turn = peak_of(options);
   options.low_memory = {};
-  CHECK(static_cast<double>(in_turn) < 0.7 * static_cast<double>(dry_run(options)));
+  CHECK(static_cast<double>(in_turn) < 0.7 * static_cast<double>(peak_of(options)));
 }
 
 TEST_CASE("a tile fades linearly from the one before it") {
@@ -96,9 +96,9 @@ TEST_CASE("tiles take less memory") {
   options.batch = 1;
   options.width = options.height = 256;
   options.low_memory.unet_in_turn = true;
-  const int64_t whole = dry_run(options);
+  const int64_t whole = peak_of(options);
   options.low_memory.vae_tile = 64;
-  CHECK(static_cast<double>(dry_run(options)) < 0.8 * static_cast<double>(whole));
+  CHECK(static_cast<double>(peak_of(options)) < 0.8 * static_cast<double>(whole));
 }
 
 TEST_CASE("tiles of a size that is no whole number of overlaps are refused") {
