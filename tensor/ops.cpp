@@ -121,6 +121,18 @@ std::vector<Tensor> dry_run_columns(int64_t taps, int64_t pixels) {
   return {Tensor(Shape{taps, pixels})};
 }
 
+// The tensors among an operation's arguments, for observers.
+struct Inputs {
+  std::vector<const Tensor*> tensors;
+
+  void add(const Tensor& x) { tensors.push_back(&x); }
+  void add(const std::vector<Tensor>& parts) {
+    for (const Tensor& part : parts) tensors.push_back(&part);
+  }
+  template <class Other>
+  void add(const Other&) {}
+};
+
 template <class... Parameters>
 using Version = Tensor (*)(Parameters...);
 
@@ -144,7 +156,11 @@ Tensor run(const char* name, Version<Parameters...> ref, Version<Parameters...> 
   } else {
     y = backend == Backend::eigen && eigen != nullptr ? eigen(arguments...) : ref(arguments...);
   }
-  if (trace::observed()) trace::operation_done(name, y);
+  if (trace::observed()) {
+    Inputs inputs;
+    (inputs.add(arguments), ...);
+    trace::operation_done(name, inputs.tensors, y);
+  }
   if (replay::recorder() != nullptr) {
     const auto again = [=](const auto&... made) {
       return run<Parameters...>(name, ref, fast, eigen, made...);

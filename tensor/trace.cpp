@@ -21,7 +21,7 @@ std::string joined(const std::string& path, const char* name) {
 
 void Observer::enter(const std::string&, std::span<Tensor* const>) {}
 void Observer::value(const std::string&, Tensor&) {}
-void Observer::operation(const std::string&, const char*, const Tensor&) {}
+void Observer::operation(const std::string&, const char*, std::span<const Tensor* const>, const Tensor&) {}
 bool Observer::wants(const std::string&) const { return false; }
 
 Observe::Observe(Observer& observer) : observer_(&observer) { observers.push_back(observer_); }
@@ -45,8 +45,8 @@ void set_step(int step) { step_now = step; }
 
 bool observed() { return !observers.empty(); }
 
-void operation_done(const char* name, const Tensor& result) {
-  for (Observer* observer : observers) observer->operation(Scope::current_path(), name, result);
+void operation_done(const char* name, std::span<const Tensor* const> inputs, const Tensor& result) {
+  for (Observer* observer : observers) observer->operation(Scope::current_path(), name, inputs, result);
 }
 
 bool wants(const char* name) {

@@ -20,8 +20,10 @@ class Observer {
   virtual void enter(const std::string& path, std::span<Tensor* const> inputs);
   /// A layer's result (at the layer's path) or an inner value that has a name of its own (path + "." + name).
   virtual void value(const std::string& path, Tensor& value);
-  /// An operation is done; `path` is that of the layer it ran in.
-  virtual void operation(const std::string& path, const char* name, const Tensor& result);
+  /// An operation is done; `path` is that of the layer it ran in. `inputs` are the tensors it took, without
+  /// its weights, in the order of its signature.
+  virtual void operation(const std::string& path, const char* name, std::span<const Tensor* const> inputs,
+                         const Tensor& result);
   /// Is a value wanted that costs extra to make, such as the table of an attention?
   virtual bool wants(const std::string& path) const;
 };
@@ -56,7 +58,7 @@ namespace trace {
 /// Empty, and called at the start of every layer: the place for a breakpoint on a path.
 void entered(const char* path);
 /// For operations: tells observers that one is done.
-void operation_done(const char* name, const Tensor& result);
+void operation_done(const char* name, std::span<const Tensor* const> inputs, const Tensor& result);
 /// For operations with a value that only observers need: is it wanted, and here it is.
 bool wants(const char* name);
 void inner_value(const char* name, Tensor value);

@@ -52,7 +52,8 @@ void Recorder::value(const std::string& path, Tensor& value) {
   if (keep_ == Keep::tensors) event.result = value;
 }
 
-void Recorder::operation(const std::string& path, const char* name, const Tensor& result) {
+void Recorder::operation(const std::string& path, const char* name, std::span<const Tensor* const>,
+                         const Tensor& result) {
   if (std::string(name) == "attention_probs") return;  // made for us alone
   Event& event = add(Event::Kind::operation, path);
   event.operation = name;

@@ -37,7 +37,8 @@ class Recorder : public Observer {
 
   void enter(const std::string& path, std::span<Tensor* const> inputs) override;
   void value(const std::string& path, Tensor& value) override;
-  void operation(const std::string& path, const char* name, const Tensor& result) override;
+  void operation(const std::string& path, const char* name, std::span<const Tensor* const> inputs,
+                 const Tensor& result) override;
   bool wants(const std::string& path) const override;
 
   Recording recording;

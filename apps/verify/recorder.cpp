@@ -21,7 +21,8 @@ void Recorder::value(const std::string& path, Tensor& value) {
   if (const auto wanted = values_.find(path); wanted != values_.end()) wanted->second.push_back(value);
 }
 
-void Recorder::operation(const std::string& path, const char* name, const Tensor& result) {
+void Recorder::operation(const std::string& path, const char* name, std::span<const Tensor* const>,
+                         const Tensor& result) {
   if (operation_names_.contains(name)) operations_.push_back({path, name, result});
 }
 

@@ -44,7 +44,8 @@ void Recorder::value(const std::string& path, Tensor& value) {
   keep(path, value);
 }
 
-void Recorder::operation(const std::string& path, const char* name, const Tensor& result) {
+void Recorder::operation(const std::string& path, const char* name, std::span<const Tensor* const>,
+                         const Tensor& result) {
   if (!with_operations_ || !selected(path)) return;
   Operations& operations = operations_[path];
   const int count = ++operations.count[name];

@@ -30,8 +30,11 @@ struct Diary : Observer {
   void value(const std::string& path, Tensor& value) override {
     lines.push_back("value " + path + " " + to_string(value.shape()));
   }
-  void operation(const std::string& path, const char* name, const Tensor& result) override {
-    lines.push_back(std::string(name) + " at " + path + " " + to_string(result.shape()));
+  void operation(const std::string& path, const char* name, std::span<const Tensor* const> inputs,
+                 const Tensor& result) override {
+    std::string line = std::string(name) + " at " + path;
+    for (const Tensor* input : inputs) line += " " + to_string(input->shape());
+    lines.push_back(line + " -> " + to_string(result.shape()));
   }
   bool wants(const std::string& path) const override { return wanted.count(path) > 0; }
 };
@@ -110,17 +113,25 @@ TEST_CASE("Scope: each thread has its own path and observers") {
   CHECK(diary.lines.empty());
 }
 
-TEST_CASE("Observer: sees layers, inner values and operations in the order they run") {
+TEST_CASE("Observer: sees layers, inner values and operations with what they take, in the order they run") {
   Diary diary;
   {
     const Observe observe(diary);
     Twice()(ones, tens);
   }
   const std::vector<std::string> expected = {
-      "enter net [2, 3] [2, 3]",        "enter net.first [2, 3] [2, 3]", "scale at net.first [2, 3]",
-      "value net.first.doubled [2, 3]", "add at net.first [2, 3]",       "value net.first [2, 3]",
-      "enter net.second [2, 3] [2, 3]", "scale at net.second [2, 3]",    "value net.second.doubled [2, 3]",
-      "add at net.second [2, 3]",       "value net.second [2, 3]",       "value net [2, 3]",
+      "enter net [2, 3] [2, 3]",
+      "enter net.first [2, 3] [2, 3]",
+      "scale at net.first [2, 3] -> [2, 3]",
+      "value net.first.doubled [2, 3]",
+      "add at net.first [2, 3] [2, 3] -> [2, 3]",
+      "value net.first [2, 3]",
+      "enter net.second [2, 3] [2, 3]",
+      "scale at net.second [2, 3] -> [2, 3]",
+      "value net.second.doubled [2, 3]",
+      "add at net.second [2, 3] [2, 3] -> [2, 3]",
+      "value net.second [2, 3]",
+      "value net [2, 3]",
   };
   CHECK(diary.lines == expected);
   Twice()(ones, tens);  // nobody watches any more
@@ -213,7 +224,9 @@ TEST_CASE("Observer: the table of an attention is made only when it is wanted") 
   {
     const Scope scope(path);
     attention(q, k, k, {});
-    CHECK(diary.lines == std::vector<std::string>{"attention at unet.attn1 [1, 2, 3, 4]"});
+    CHECK(diary.lines ==
+          std::vector<std::string>{
+              "attention at unet.attn1 [1, 2, 3, 4] [1, 2, 5, 4] [1, 2, 5, 4] -> [1, 2, 3, 4]"});
   }
   diary.lines.clear();
   diary.wanted = {"unet.attn1.probs"};

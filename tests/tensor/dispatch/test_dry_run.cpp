@@ -46,7 +46,7 @@ TEST_CASE("a dry run takes as much memory as the run, and none") {
   struct Most : Observer {
     int64_t& most;
     explicit Most(int64_t& m) : most(m) {}
-    void operation(const std::string&, const char*, const Tensor&) override {
+    void operation(const std::string&, const char*, std::span<const Tensor* const>, const Tensor&) override {
       most = std::max(most, memory_use().live_bytes + memory_use().kept_bytes);
     }
   } watch(most);
@@ -120,7 +120,9 @@ TEST_CASE("nobody sees a dry run: its tensors mean nothing") {
     explicit Counts(int& s) : seen(s) {}
     void enter(const std::string&, std::span<Tensor* const>) override { ++seen; }
     void value(const std::string&, Tensor&) override { ++seen; }
-    void operation(const std::string&, const char*, const Tensor&) override { ++seen; }
+    void operation(const std::string&, const char*, std::span<const Tensor* const>, const Tensor&) override {
+      ++seen;
+    }
   } counts(seen);
   const auto layer = [](const Tensor& input) {
     Tensor x = input;
