@@ -1,4 +1,4 @@
-"""tools/check_layers and tools/check_docs: each rule is broken once in a small tree, and must be noticed. And the mistakes
+"""tools/check_layers, tools/check_docs and tools/check_comments: each rule is broken once in a small tree, and must be noticed. And the mistakes
 of tools/measure_mistakes, whose effects docs/reading-order.md tells, must still fit the code."""
 import pathlib
 import subprocess
@@ -116,6 +116,32 @@ class Docs(unittest.TestCase):
         self.assertEqual(run("check_docs", {**pages, "README.md": "[a](docs/a.md)"})[0], 0)
         self.assertEqual(run("check_docs", {**pages, "README.md": "`docs/a.md`"})[0], 0)
         self.assertEqual(run("check_docs", {**pages, "README.md": "[all](docs)", "docs/README.md": "[a](a.md)"})[0], 0)
+
+
+class Comments(unittest.TestCase):
+    FULL = "// " + "Some words that fill a line up to the very last column, as comments of several lines do; so it goes on and"
+
+    def check(self, lines, broken_at=None):
+        code, output = run("check_comments", {"nn/a.h": "\n".join(lines) + "\n"})
+        self.assertEqual(code, 1 if broken_at else 0, output)
+        if broken_at:
+            self.assertIn(f"nn/a.h:{broken_at}: ", output)
+
+    def test_whole(self):
+        self.check(["// ---- DownBlock", "", "// A box.   Doc: docs/a.md", self.FULL, "// so on.", "// Doc: docs/b.md"])
+        self.check(['throw Error(', '    "one text that is a sentence "', '    "and goes on in another");'])
+        self.check(['    "a text of ' + "very " * 25 + 'long lines"'])
+
+    def test_broken(self):
+        self.check(["// " + "w " * 60], broken_at=1)
+        self.check(["int x;", "// ---- DownBlock", "// " + "-" * 90], broken_at=2)
+        self.check(["// A box of the picture.   Doc:", "// docs/a.md"], broken_at=1)
+        self.check([self.FULL, "// on."], broken_at=2)
+        self.check([self.FULL, "// on", self.FULL], broken_at=2)
+        self.check(['throw Error(', '    "one text that is a sentence "', '    "and "', '    "goes on in another");'], broken_at=3)
+
+    def test_empty_tree(self):
+        self.assertEqual(run("check_comments", {"README.md": "no code"})[0], 1)
 
 
 class Mistakes(unittest.TestCase):
