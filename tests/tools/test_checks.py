@@ -34,7 +34,11 @@ class Layers(unittest.TestCase):
                               ("notebooks/module/a.cpp", '"models/b.h"'), ("notebooks/module/a.cpp", '"notebooks/module/b.h"'),
                               ("notebooks/module/a.cpp", "<pybind11/numpy.h>"), ("notebooks/twins/a.cpp", '"notebooks/twins/b.h"'),
                               ("notebooks/twins/a.cpp", '"models/b.h"'),
-                              ("apps/mpi/a.cpp", "<mpi.h>"), ("tensor/a.h", "<vector>")]:
+                              ("apps/mpi/a.cpp", "<mpi.h>"), ("tensor/a.h", "<vector>"),
+                              ("tensor/observers/a.cpp", '"tensor/files/b.h"'), ("tensor/files/a.cpp", '"tensor/b.h"'),
+                              ("tensor/ops.cpp", '"tensor/dispatch/b.h"'), ("tensor/dispatch/a.h", '"tensor/fast/b.h"'),
+                              ("models/pipeline/a.cpp", '"models/prompt/b.h"'), ("models/unets/a.h", '"models/b.h"'),
+                              ("apps/commands/a.cpp", '"apps/options/b.h"'), ("samplers/a.h", '"samplers/levels/b.h"')]:
             self.check(path, include, allowed=True)
 
     def test_against_the_rules(self):
@@ -47,8 +51,22 @@ class Layers(unittest.TestCase):
                               ("nn/a.h", "<tensor/ops.h>"), ("nn/a.h", '"linear.h"'), ("nn/a.h", '"../tensor/ops.h"'),
                               ("tensor/a.h", '"tests/check.h"'), ("models/a.h", '"notebooks/module/arrays.h"'),
                               ("apps/a.cpp", '"notebooks/module/arrays.h"'), ("nn/a.h", '"notebooks/twins/report.h"'),
-                              ("notebooks/module/a.cpp", '"arrays.h"'), ("notebooks/twins/a.cpp", '"report.h"')]:
+                              ("notebooks/module/a.cpp", '"arrays.h"'), ("notebooks/twins/a.cpp", '"report.h"'),
+                              ("tensor/weight.cpp", '"tensor/dispatch/b.h"'), ("tensor/files/a.cpp", '"tensor/observers/b.h"'),
+                              ("tensor/fast/a.cpp", '"tensor/dispatch/b.h"'), ("tensor/a.h", '"tensor/files/b.h"'),
+                              ("models/unets/a.h", '"models/overlays/b.h"'), ("models/prompt/a.h", '"models/pipeline/b.h"'),
+                              ("samplers/levels/a.h", '"samplers/b.h"'), ("apps/options/a.h", '"apps/commands/b.h"')]:
             self.check(path, include, allowed=False)
+
+    def test_sentences(self):
+        row = "| `nn/` | a box of the picture with its `weights` | [`a.h`](nn/a.h) |\n"
+        for header, readme, allowed in [("// Boxes. nn: a box of the picture with\n// its weights\n#pragma once\n", row, True),
+                                        ("// A box.\n#pragma once\n// a box of the picture with its weights\n", row, False),
+                                        ("// A box.\n#pragma once\n", "no table", True),
+                                        ("// A box.\n#pragma once\n", row.replace("nn/a.h", "nn/b.h"), False),
+                                        ("// A box.\n#pragma once\n", row.replace("`nn/`", "`models/`"), False)]:
+            code, output = run("check_layers", {"nn/a.h": header, "README.md": readme})
+            self.assertEqual(code, 0 if allowed else 1, header + readme + output)
 
     def test_empty_tree(self):
         self.assertEqual(run("check_layers", {"README.md": "no code"})[0], 1)
