@@ -1,5 +1,5 @@
-// Which version of the operations runs: the plain loops, the fast kernels, or Eigen as the referee. And how the
-// fast ones run: instruction set, precision, way of convolution, threads.
+// Which version of the operations runs: the plain loops, the fast kernels, or Eigen as the referee. And how
+// the fast ones run: instruction set, precision, way of convolution, threads.
 #pragma once
 
 #include <string>

@@ -39,8 +39,8 @@ struct DryRunMemory {
 void begin_dry_run_memory();
 DryRunMemory end_dry_run_memory();
 bool in_dry_run();
-/// In a dry run: these bytes, such as the pages of a weight in a mapped file, are in memory from now on, beside
-/// the tensors. Of one place the most that was told counts.
+/// In a dry run: these bytes, such as the pages of a weight in a mapped file, are in memory from now on,
+/// beside the tensors. Of one place the most that was told counts.
 void resident_beside_tensors(const void* place, int64_t bytes);
 /// In a dry run: nothing of that is any more.
 void nothing_beside_tensors();

@@ -138,8 +138,8 @@ std::vector<Moments> group_moments(const Bands& bands, const Tensor& x, int64_t 
   return moments;
 }
 
-// As the weights of a batch_norm of [1, N C, H, W]: each channel of each image has the mean and the variance of
-// its group.
+// As the weights of a batch_norm of [1, N C, H, W]: each channel of each image has the mean and the variance
+// of its group.
 struct Statistics {
   Weight weight, bias, mean, variance;  // [N C]
 };

@@ -82,8 +82,8 @@ Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>
               const Conv2dOptions& options);
 /// x [N, C, H, W] only.
 Tensor group_norm(const Tensor& x, const Weight& weight, const Weight& bias, int64_t groups, float eps);
-/// Keys are the picture's if they are as many as the queries of this band, and the prompt's if they are as many
-/// as the prompt has tokens. It must be one of the two.
+/// Keys are the picture's if they are as many as the queries of this band, and the prompt's if they are as
+/// many as the prompt has tokens. It must be one of the two.
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options);
 Tensor attention_probs(const Tensor& q, const Tensor& k, const AttentionOptions& options);
 

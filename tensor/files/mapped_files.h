@@ -1,5 +1,5 @@
-// What befalls a file while it is mapped into memory: its pages come and go, and others may change, shorten or
-// delete it.
+// What befalls a file while it is mapped into memory: its pages come and go, and others may change, shorten
+// or delete it.
 #pragma once
 
 #include <sys/stat.h>
@@ -12,8 +12,8 @@ namespace cutaway {
 
 // ---- For mapped_file.cpp
 
-/// What was mapped where, and how the file was then. Beyond 1024 at a time, files are not listed: nobody looks
-/// after them.
+/// What was mapped where, and how the file was then. Beyond 1024 at a time, files are not listed: nobody
+/// looks after them.
 void list_mapped_file(const std::string& path, std::span<const std::byte> bytes, const struct stat& status);
 /// Before the mapping is taken back.
 void unlist_mapped_file(std::span<const std::byte> bytes);
