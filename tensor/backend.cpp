@@ -3,12 +3,32 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
 
 #include "tensor/error.h"
 #include "tensor/trace.h"
 
 namespace cutaway {
 namespace {
+
+// By the numbers of their enums.
+constexpr std::array backend_names{"ref", "fast", "eigen", "shadow"};
+constexpr std::array isa_names{"generic", "avx2", "avx512"};
+constexpr std::array precision_names{"f32", "bf16"};
+constexpr std::array convolution_names{"fastest", "direct"};
+
+template <class Choice, size_t count>
+Choice named(std::string_view name, const std::array<const char*, count>& names, const std::string& refusal) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found != names.end()) return static_cast<Choice>(found - names.begin());
+  std::string known = names[0];
+  for (size_t i = 1; i < count; ++i) known += (i + 1 < count ? ", " : " and ") + std::string(names[i]);
+  throw Error(refusal + "; known are " + known);
+}
+
+Backend backend_named(std::string_view name) {
+  return named<Backend>(name, backend_names, "there is no backend '" + std::string(name) + "'");
+}
 
 struct BackendRule {
   std::string path;
@@ -26,16 +46,12 @@ Choice& choice() {
   return the_choice;
 }
 
-Backend backend_named(std::string_view name) {
-  for (const Backend backend : {Backend::ref, Backend::fast, Backend::eigen, Backend::shadow}) {
-    if (name == to_string(backend)) return backend;
-  }
-  throw Error("there is no backend '" + std::string(name) + "'; known are ref, fast, eigen and shadow");
-}
-
 bool is_below(std::string_view path, std::string_view root) {
   return path.starts_with(root) && (path.size() == root.size() || path[root.size()] == '.');
 }
+
+Precision precision_in_use = Precision::f32;
+Convolution convolution_in_use = Convolution::fastest;
 
 Isa& isa_in_use() {
   static Isa isa = best_isa();
@@ -44,19 +60,10 @@ Isa& isa_in_use() {
 
 }  // namespace
 
-const char* to_string(Backend backend) {
-  switch (backend) {
-    case Backend::ref:
-      return "ref";
-    case Backend::fast:
-      return "fast";
-    case Backend::eigen:
-      return "eigen";
-    case Backend::shadow:
-      return "shadow";
-  }
-  return "?";
-}
+const char* to_string(Backend backend) { return backend_names.at(static_cast<size_t>(backend)); }
+const char* to_string(Isa isa) { return isa_names.at(static_cast<size_t>(isa)); }
+const char* to_string(Precision precision) { return precision_names.at(static_cast<size_t>(precision)); }
+const char* to_string(Convolution way) { return convolution_names.at(static_cast<size_t>(way)); }
 
 void choose_backend(std::string_view text) {
   Choice chosen;
@@ -90,18 +97,6 @@ Backend current_backend() {
   return choice().below.empty() ? choice().everywhere : backend_at(Scope::current_path());
 }
 
-const char* to_string(Isa isa) {
-  switch (isa) {
-    case Isa::generic:
-      return "generic";
-    case Isa::avx2:
-      return "avx2";
-    case Isa::avx512:
-      return "avx512";
-  }
-  return "?";
-}
-
 Isa best_isa() {
 #ifdef __x86_64__
   // Exactly the features the kernels use.
@@ -117,17 +112,36 @@ Isa best_isa() {
 Isa current_isa() { return isa_in_use(); }
 
 void choose_isa(std::string_view name) {
-  for (const Isa isa : {Isa::generic, Isa::avx2, Isa::avx512}) {
-    if (name != to_string(isa)) continue;
-    if (isa > best_isa()) {
-      throw Error("this processor has no " + std::string(name) + "; the best it has is " +
-                  to_string(best_isa()));
-    }
-    isa_in_use() = isa;
-    return;
+  const Isa isa = named<Isa>(name, isa_names, "there is no instruction set '" + std::string(name) + "'");
+  if (isa > best_isa()) {
+    throw Error("this processor has no " + std::string(name) + "; the best it has is " +
+                to_string(best_isa()));
   }
-  throw Error("there is no instruction set '" + std::string(name) + "'; known are generic, avx2 and avx512");
+  isa_in_use() = isa;
 }
+
+void choose_precision(std::string_view name) {
+  precision_in_use =
+      named<Precision>(name, precision_names, "products cannot be computed in '" + std::string(name) + "'");
+}
+
+Precision current_precision() { return precision_in_use; }
+
+bool has_bf16_product() {
+#ifdef __x86_64__
+  static const bool processor_has_it = __builtin_cpu_supports("avx512bf16") != 0;
+  return processor_has_it && current_isa() == Isa::avx512;
+#else
+  return false;
+#endif
+}
+
+void choose_convolution(std::string_view name) {
+  convolution_in_use =
+      named<Convolution>(name, convolution_names, "there is no convolution '" + std::string(name) + "'");
+}
+
+Convolution current_convolution() { return convolution_in_use; }
 
 void choose_threads(int threads) {
   if (threads < 1 || threads > 1024) {

@@ -138,10 +138,17 @@ class BlockPool {
   }
 
   // Memory that is resident beside the blocks, for the peak of a dry run.
-  void beside(int64_t bytes) {
+  void beside(const void* place, int64_t bytes) {
     const std::lock_guard lock(mutex_);
-    beside_ = bytes;
+    int64_t& told = beside_at_[place];
+    beside_ += std::max<int64_t>(0, bytes - told);
+    told = std::max(told, bytes);
     note_peak();
+  }
+  void nothing_beside() {
+    const std::lock_guard lock(mutex_);
+    beside_at_.clear();
+    beside_ = 0;
   }
 
   MemoryUse use() {
@@ -191,7 +198,8 @@ class BlockPool {
   int64_t clock_ = 0;
   MemoryUse use_;
   int64_t before_ = 0;
-  int64_t beside_ = 0;
+  std::map<const void*, int64_t> beside_at_;
+  int64_t beside_ = 0;  // their sum
   DryRunMemory in_dry_run_;
 };
 
@@ -247,6 +255,8 @@ DryRunMemory end_dry_run_memory() {
 
 bool in_dry_run() { return dry_run_pool != nullptr; }
 
-void memory_beside_tensors(int64_t bytes) { dry_run_pool->beside(bytes); }
+void resident_beside_tensors(const void* place, int64_t bytes) { dry_run_pool->beside(place, bytes); }
+
+void nothing_beside_tensors() { dry_run_pool->nothing_beside(); }
 
 }  // namespace cutaway

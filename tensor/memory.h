@@ -31,7 +31,7 @@ void keep_memory_frugally(bool frugally);
 struct DryRunMemory {
   int64_t peak_bytes = 0;         // the most at once of all below together
   int64_t peak_tensor_bytes = 0;  // at that time: tensors and free list
-  int64_t peak_other_bytes = 0;   // at that time: what was told by memory_beside_tensors
+  int64_t peak_other_bytes = 0;   // at that time: what was told by resident_beside_tensors
 };
 
 /// From here to end_dry_run_memory, on this thread, allocate_floats only reserves addresses: nothing
@@ -39,7 +39,10 @@ struct DryRunMemory {
 void begin_dry_run_memory();
 DryRunMemory end_dry_run_memory();
 bool in_dry_run();
-/// In a dry run: so many bytes are resident beside the tensors from now on.
-void memory_beside_tensors(int64_t bytes);
+/// In a dry run: these bytes, such as the pages of a weight in a mapped file, are in memory from now on,
+/// beside the tensors. Of one place the most that was told counts.
+void resident_beside_tensors(const void* place, int64_t bytes);
+/// In a dry run: nothing of that is any more.
+void nothing_beside_tensors();
 
 }  // namespace cutaway

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "tensor/dispatch/dry_run.h"
 #include "tensor/error.h"
+#include "tensor/memory.h"
 
 namespace cutaway {
 
@@ -78,6 +78,8 @@ bool pack_q8_0(const float* values, unsigned char* block) {
   }
   return true;
 }
+
+int64_t stored_bytes(const Weight& weight) { return stored_bytes(weight.dtype, weight.shape.count()); }
 
 Weight Weight::of(const Tensor& values, std::string name) {
   Weight weight(values.shape());

@@ -59,5 +59,7 @@ struct Weight {
   /// All values as float32. Throws Error when the weight is not loaded.
   WeightValues f32() const;
 };
+/// Bytes of a weight in its stored dtype.
+int64_t stored_bytes(const Weight& weight);
 
 }  // namespace cutaway

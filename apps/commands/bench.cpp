@@ -20,7 +20,6 @@
 #include "tensor/error.h"
 #include "tensor/fast/peak_flops.h"
 #include "tensor/memory.h"
-#include "tensor/precision.h"
 #include "tensor/trace.h"
 
 namespace cutaway {

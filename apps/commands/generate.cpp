@@ -18,11 +18,9 @@
 #include "apps/pictures/sheet.h"
 #include "models/stable_diffusion.h"
 #include "tensor/backend.h"
-#include "tensor/convolution.h"
 #include "tensor/error.h"
 #include "tensor/files/png.h"
 #include "tensor/files/safetensors.h"
-#include "tensor/precision.h"
 
 namespace cutaway {
 namespace {

@@ -9,7 +9,7 @@
 #include "nn/module.h"
 #include "tensor/dispatch/dry_run.h"
 #include "tensor/error.h"
-#include "tensor/files/residency.h"
+#include "tensor/files/mapped_files.h"
 
 namespace cutaway {
 namespace {

@@ -3,9 +3,7 @@
 
 #include "apps/commands/commands.h"
 #include "tensor/backend.h"
-#include "tensor/convolution.h"
 #include "tensor/error.h"
-#include "tensor/precision.h"
 
 namespace cutaway {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "nn/formula_weights.h"
-#include "tensor/files/residency.h"
+#include "tensor/files/mapped_files.h"
 
 namespace cutaway::pictures {
 namespace {

@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <numeric>
 #include <string>
 #include <utility>
 
+#include "tensor/dispatch/checks.h"
+#include "tensor/dispatch/run.h"
+#include "tensor/eigen/ops.h"
 #include "tensor/error.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
-#include "tensor/trace.h"
+#include "tensor/ref/ops.h"
 
 namespace cutaway {
 namespace {
@@ -63,11 +67,9 @@ Tensor Bands::whole(const Tensor& band) const {
 namespace bands {
 namespace {
 
-// "conv2d at unet.conv_in: ..."
-[[noreturn]] void refuse(const char* operation, const std::string& why) {
-  const std::string& path = Scope::current_path();
-  throw Error(std::string(operation) + (path.empty() ? "" : " at " + path) + ": " + why +
-              ", which cannot be done on a band of a picture's rows");
+[[noreturn]] void refuse(const std::string& operation, const std::string& why) {
+  throw Error(
+      checks::sentence(operation.c_str(), why + ", which cannot be done on a band of a picture's rows"));
 }
 
 Tensor with_borders(const Bands& bands, const Tensor& band, int64_t above, int64_t below) {
@@ -136,26 +138,11 @@ std::vector<Moments> group_moments(const Bands& bands, const Tensor& x, int64_t 
   return moments;
 }
 
-}  // namespace
-
-Conv2dInput reached_by_kernel(const char* operation, const Tensor& x, int64_t kernel_rows,
-                              const Conv2dOptions& options) {
-  const Bands* bands = Bands::now();
-  if (bands == nullptr) return {x, options};
-  const Padding& p = options.padding;
-  const int64_t rows = x.shape()[rows_axis], stride = options.stride;
-  const int64_t reach = options.dilation * (kernel_rows - 1);
-  if (rows % stride != 0 || (rows + p.top + p.bottom - reach - 1) / stride + 1 != rows / stride)
-    refuse(operation, "it gives other rows than one for every " + std::to_string(stride));
-  // The last window begins `stride` rows before the end of the padded band, and reaches so far beyond it:
-  const int64_t below = std::max<int64_t>(0, reach - p.top - (stride - 1));
-  if (p.top > rows || below > rows) refuse(operation, "the kernel reaches farther than the next band");
-  Conv2dInput input{with_borders(*bands, x, p.top, below), options};
-  if (bands->neighbours().place() > 0) input.options.padding.top = 0;
-  if (bands->neighbours().place() + 1 < bands->neighbours().count()) input.options.padding.bottom = 0;
-  return input;
-}
-
+// As the weights of a batch_norm of [1, N C, H, W]: each channel of each image has the mean and the variance
+// of its group.
+struct Statistics {
+  Weight weight, bias, mean, variance;  // [N C]
+};
 Statistics group_statistics(const Tensor& x, const Weight& weight, const Weight& bias, int64_t groups,
                             float eps) {
   const int64_t channels = x.shape()[1], planes = x.shape()[0] * channels;
@@ -178,35 +165,99 @@ Statistics group_statistics(const Tensor& x, const Weight& weight, const Weight&
   return {Weight::of(w), Weight::of(b), Weight::of(means), Weight::of(variances)};
 }
 
-Tensor reached_by_queries(const char* operation, const Tensor& q, const Tensor& k,
-                          const AttentionOptions& options) {
-  const Bands* bands = Bands::now();
-  if (bands == nullptr) return k;
-  const int64_t queries = q.shape()[rows_axis], keys = k.shape()[rows_axis];
-  const bool of_picture = keys == queries, of_prompt = keys == bands->prompt_tokens();
+// Are these the keys of a self-attention?
+bool of_picture(const char* operation, const Tensor& q, const Tensor& k, const AttentionOptions& options) {
+  const int64_t queries = q.shape()[rows_axis], keys = k.shape()[rows_axis],
+                prompt_tokens = Bands::now()->prompt_tokens();
+  const bool of_picture = keys == queries, of_prompt = keys == prompt_tokens;
   if (of_picture == of_prompt) {
     refuse(operation, "this band has " + std::to_string(queries) + " queries and " + std::to_string(keys) +
-                          " keys, and the prompt has " + std::to_string(bands->prompt_tokens()) +
+                          " keys, and the prompt has " + std::to_string(prompt_tokens) +
                           " tokens, so that self-attention looks like cross-attention (with another number "
                           "of bands or another size of the picture they may differ)");
   }
   if (options.causal || options.mask != nullptr) refuse(operation, "there is a mask");
-  return of_picture ? bands->whole(k) : k;
+  return of_picture;
 }
 
-void need_whole_rows(const char* operation) {
-  if (Bands::now() != nullptr) refuse(operation, "it needs rows that are elsewhere");
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
+              const Conv2dOptions& options) {
+  const char* name = "conv2d";
+  const Neighbours& neighbours = Bands::now()->neighbours();
+  const Padding& p = options.padding;
+  const int64_t rows = x.shape()[rows_axis], stride = options.stride;
+  const int64_t reach = options.dilation * (weight.shape[2] - 1);
+  if (rows % stride != 0 || (rows + p.top + p.bottom - reach - 1) / stride + 1 != rows / stride)
+    refuse(name, "it gives other rows than one for every " + std::to_string(stride));
+  // The last window begins `stride` rows before the end of the padded band, and reaches so far beyond it:
+  const int64_t below = std::max<int64_t>(0, reach - p.top - (stride - 1));
+  if (p.top > rows || below > rows) refuse(name, "the kernel reaches farther than the next band");
+
+  const Tensor reached = with_borders(*Bands::now(), x, p.top, below);
+  Conv2dOptions how = options;  // zeros only at the picture's own borders
+  if (neighbours.place() > 0) how.padding.top = 0;
+  if (neighbours.place() + 1 < neighbours.count()) how.padding.bottom = 0;
+  const Operation conv{name, ref::conv2d, fast::conv2d, eigen::conv2d};
+  return run(conv.untold(), reached, weight, bias, how);
 }
 
-void need_other_axis(const char* operation, const Tensor& x, int axis) {
-  const bool rows = (x.shape().rank() == 4 && axis == 2) || (x.shape().rank() == 3 && axis == 1);
-  if (rows && Bands::now() != nullptr)
+Tensor group_norm(const Tensor& x, const Weight& weight, const Weight& bias, int64_t groups, float eps) {
+  checks::need_picture("group_norm", x);
+  if (in_dry_run()) dry_run::read_all(weight, bias);
+  const Statistics all = group_statistics(x, weight, bias, groups, eps);
+  const Tensor planes = x.reshaped({1, x.shape()[0] * x.shape()[1], x.shape()[2], x.shape()[3]});
+  const Operation norm{"group_norm", ref::batch_norm, fast::batch_norm};
+  return run(norm.untold(), planes, all.weight, all.bias, all.mean, all.variance, eps).reshaped(x.shape());
+}
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  const char* name = "attention";
+  const bool gathers = of_picture(name, q, k, options);
+  const Tensor keys = gathers ? Bands::now()->whole(k) : k, values = gathers ? Bands::now()->whole(v) : v;
+  count_products(2 * q.count(), keys.shape()[2] - k.shape()[2]);  // beside those of this band's own keys
+  const Operation attend{name, ref::attention, fast::attention, eigen::attention};
+  return run(attend.untold(), q, keys, values, options);
+}
+
+Tensor attention_probs(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
+  const char* name = "attention_probs";
+  const Tensor keys = of_picture(name, q, k, options) ? Bands::now()->whole(k) : k;
+  const Operation attend{name, ref::attention_probs, fast::attention_probs, eigen::attention_probs};
+  return run(attend.untold(), q, keys, options);
+}
+
+// ---- What cannot be done on a band
+namespace {
+
+bool is_one_of(const std::string& operation, std::initializer_list<const char*> names) {
+  return std::find(names.begin(), names.end(), operation) != names.end();
+}
+
+[[noreturn]] void refuse_for_rows(const std::string& operation) {
+  refuse(operation, "it needs rows that are elsewhere");
+}
+
+}  // namespace
+
+void need_possible(const std::string& operation) {
+  if (is_one_of(operation, {"matmul", "conv_transpose2d", "upsample_bilinear"})) refuse_for_rows(operation);
+}
+
+void need_possible(const std::string& operation, const Shape& x, const std::vector<int64_t>& numbers) {
+  need_possible(operation);
+  if ((is_one_of(operation, {"max_pool", "avg_pool"}) && x[rows_axis] % numbers[0] != 0) ||
+      (operation == "upsample_nearest" && numbers[0] % x[rows_axis] != 0) ||
+      (operation == "pad" && (numbers[2] > 0 || numbers[3] > 0))) {
+    refuse_for_rows(operation);
+  }
+  // Along the rows of pictures [N, C, H, W] and of tokens [N, T, C].
+  if (is_one_of(operation, {"softmax", "concat", "slice"}) &&
+      ((x.rank() == 4 && numbers[0] == 2) || (x.rank() == 3 && numbers[0] == 1))) {
     refuse(operation,
-           "axis " + std::to_string(axis) + " of x " + to_string(x.shape()) + " is that of the rows");
-}
-
-void need_groups_of_rows(const char* operation, const Tensor& x, int64_t rows) {
-  if (Bands::now() != nullptr && x.shape()[rows_axis] % rows != 0) need_whole_rows(operation);
+           "axis " + std::to_string(numbers[0]) + " of x " + to_string(x) + " is that of the rows");
+  }
 }
 
 }  // namespace bands

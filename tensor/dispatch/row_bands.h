@@ -1,12 +1,14 @@
 // Bands: the rows of one picture, dealt out to programs that run the same network.
 // Doc: docs/larger-than-one-machine.md#rows-of-one-picture
 //
-// Layers know nothing of it. tensor/ops.cpp asks here for what an operation needs of the other bands: rows
-// across the border for a convolution, statistics for a GroupNorm, keys and values for self-attention. All
-// else is done by each program with what it has, or refused.
+// Layers and kernels know nothing of it. Here are versions of the operations that need something of the other
+// bands: rows across the border for a convolution, statistics for a GroupNorm, keys and values for
+// self-attention. tensor/dispatch/run.h takes them in place of the usual ones. All else is done by each
+// program with what it has, or refused.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "tensor/ops.h"
@@ -69,35 +71,26 @@ class Bands {
   const Bands* outer_;
 };
 
-// ---- For tensor/ops.cpp. Where there are no bands, these give back what they are given, and refuse nothing.
+// ---- For tensor/dispatch/run.h
 namespace bands {
 
-struct Conv2dInput {
-  Tensor x;
-  Conv2dOptions options;
-};
-/// x with the rows of other bands that the kernel reaches, and the zeros only at the picture's own borders.
-/// Throws Error unless the result is the band at 1 / stride of the rows.
-Conv2dInput reached_by_kernel(const char* operation, const Tensor& x, int64_t kernel_rows,
-                              const Conv2dOptions& options);
+// Versions for a band, with the signatures of tensor/ops.h: they take what they need of the other bands, then
+// run the version that is chosen. Throw Error for what cannot be done on a band.
 
-/// GroupNorm's statistics over all bands, as the weights of a batch_norm of [1, N C, H, W]: each channel of
-/// each image has the mean and the variance of its group.
-struct Statistics {
-  Weight weight, bias, mean, variance;  // [N C]
-};
-Statistics group_statistics(const Tensor& x, const Weight& weight, const Weight& bias, int64_t groups,
-                            float eps);
+/// The result must be the band at 1 / stride of the rows.
+Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
+              const Conv2dOptions& options);
+/// x [N, C, H, W] only.
+Tensor group_norm(const Tensor& x, const Weight& weight, const Weight& bias, int64_t groups, float eps);
+/// Keys are the picture's if they are as many as the queries of this band, and the prompt's if they are as
+/// many as the prompt has tokens. It must be one of the two.
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options);
+Tensor attention_probs(const Tensor& q, const Tensor& k, const AttentionOptions& options);
 
-/// The keys or values of all bands, if k are the picture's: as many as the queries of this band. A
-/// cross-attention has as many as the prompt has tokens. Throws Error where that tells nothing.
-Tensor reached_by_queries(const char* operation, const Tensor& q, const Tensor& k,
-                          const AttentionOptions& options);
-
-// What cannot be done on a band. Throw Error.
-void need_whole_rows(const char* operation);
-void need_other_axis(const char* operation, const Tensor& x, int axis);  // than that of the rows
-void need_groups_of_rows(const char* operation, const Tensor& x, int64_t rows);
+/// What cannot be done on a band at all. Throws Error.
+void need_possible(const std::string& operation);
+/// That, and what cannot be done as it is asked for: by the first tensor and all whole numbers of a call.
+void need_possible(const std::string& operation, const Shape& x, const std::vector<int64_t>& numbers);
 
 }  // namespace bands
 }  // namespace cutaway

@@ -16,6 +16,7 @@
 #include <limits>
 #include <memory>
 
+#include "tensor/backend.h"
 #include "tensor/fast/bf16.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
@@ -25,7 +26,6 @@
 #include "tensor/fast/softmax.h"
 #include "tensor/fast/vector_math.h"
 #include "tensor/memory.h"
-#include "tensor/precision.h"
 
 namespace cutaway::fast {
 namespace {

@@ -10,7 +10,7 @@
 #include <cstring>
 #include <vector>
 
-#include "tensor/convolution.h"
+#include "tensor/backend.h"
 #include "tensor/fast/gemm.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/parallel.h"
@@ -19,7 +19,6 @@
 #include "tensor/fast/simd.h"
 #include "tensor/fast/winograd.h"
 #include "tensor/memory.h"
-#include "tensor/precision.h"
 
 namespace cutaway::fast {
 namespace {

@@ -11,11 +11,11 @@
 #include <algorithm>
 #include <memory>
 
+#include "tensor/backend.h"
 #include "tensor/fast/bf16.h"
 #include "tensor/fast/rounding.h"
 #include "tensor/fast/simd.h"
 #include "tensor/memory.h"
-#include "tensor/precision.h"
 
 namespace cutaway::fast {
 namespace {

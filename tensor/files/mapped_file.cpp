@@ -9,8 +9,7 @@
 #include <system_error>
 
 #include "tensor/error.h"
-#include "tensor/files/mapped_file_list.h"
-#include "tensor/files/residency.h"
+#include "tensor/files/mapped_files.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define CUTAWAY_ADDRESS_SANITIZER
@@ -67,7 +66,6 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (start == MAP_FAILED) throw Error("cannot map the file " + path + " into memory: " + reason(errno));
   mapped->bytes_ = {static_cast<const std::byte*>(start), size};
-  note_mapping(start, static_cast<int64_t>(size));
   guard_end(mapped->bytes_, true);
   list_mapped_file(path, mapped->bytes_, status);
   return mapped;
@@ -75,7 +73,6 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
 
 MappedFile::~MappedFile() {
   if (bytes_.empty()) return;
-  forget_mapping(bytes_.data());
   guard_end(bytes_, false);
   unlist_mapped_file(bytes_);
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -14,7 +15,7 @@
 #include <mutex>
 
 #include "tensor/error.h"
-#include "tensor/files/mapped_file_list.h"
+#include "tensor/memory.h"
 
 namespace cutaway {
 namespace {
@@ -24,6 +25,11 @@ struct Entry {
   std::atomic<size_t> size = 0;
   std::string path;
   struct stat status = {};
+
+  bool holds(const void* address) const {
+    const auto at = reinterpret_cast<uintptr_t>(address), first = reinterpret_cast<uintptr_t>(begin.load());
+    return first != 0 && at >= first && at < first + size.load();
+  }
 };
 
 std::array<Entry, 1024> entries;
@@ -49,12 +55,10 @@ void note_lost(const char* path) {
 
 // Only what a signal handler may do: atomics without locks, and system calls.
 bool covered_with_zeros(const void* address) {
-  const auto at = reinterpret_cast<uintptr_t>(address);
   for (const Entry& entry : entries) {
-    const auto begin = reinterpret_cast<uintptr_t>(entry.begin.load());
-    const uintptr_t end = begin + entry.size.load();
-    if (begin == 0 || at < begin || at >= end) continue;
-    const uintptr_t page = at / page_size * page_size;
+    if (!entry.holds(address)) continue;
+    const uintptr_t page = reinterpret_cast<uintptr_t>(address) / page_size * page_size;
+    const uintptr_t end = reinterpret_cast<uintptr_t>(entry.begin.load()) + entry.size.load();
     void* const start = reinterpret_cast<void*>(page);
     const int flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS;
     if (::mmap(start, end - page, PROT_READ, flags, -1, 0) == MAP_FAILED) return false;
@@ -127,6 +131,20 @@ void unlist_mapped_file(std::span<const std::byte> bytes) {
   const std::lock_guard lock(entries_mutex);
   for (Entry& entry : entries) {
     if (entry.begin == bytes.data()) entry.begin = nullptr;
+  }
+}
+
+bool in_mapped_file(const void* address) {
+  return std::any_of(entries.begin(), entries.end(),
+                     [&](const Entry& entry) { return entry.holds(address); });
+}
+
+void let_go_of_files() {
+  if (in_dry_run()) return nothing_beside_tensors();
+  const std::lock_guard lock(entries_mutex);
+  for (const Entry& entry : entries) {
+    void* const begin = const_cast<std::byte*>(entry.begin.load());
+    if (begin != nullptr) madvise(begin, entry.size, MADV_DONTNEED);
   }
 }
 

@@ -1,4 +1,4 @@
-// Choosing the version of the operations, the instruction set and the number of threads.
+// Choosing the version of the operations, the instruction set, the way to compute and the number of threads.
 #include <doctest/doctest.h>
 
 #include "tensor/backend.h"
@@ -101,6 +101,15 @@ TEST_CASE("instruction set: any up to the best of this processor") {
   CHECK_THROWS_WITH_AS(choose_isa("sse9"),
                        "there is no instruction set 'sse9'; known are generic, avx2 and avx512", Error);
   CHECK(current_isa() == before);
+}
+
+TEST_CASE("precision and convolution: an unknown name is refused with the known ones") {
+  CHECK_THROWS_WITH_AS(choose_precision("f16"),
+                       "products cannot be computed in 'f16'; known are f32 and bf16", Error);
+  CHECK(current_precision() == Precision::f32);
+  CHECK_THROWS_WITH_AS(choose_convolution("fft"),
+                       "there is no convolution 'fft'; known are fastest and direct", Error);
+  CHECK(current_convolution() == Convolution::fastest);
 }
 
 TEST_CASE("threads: from 1 to 1024") {

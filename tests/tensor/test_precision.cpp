@@ -1,5 +1,5 @@
 // Products in bfloat16: the same as products in float32 of the numbers rounded beforehand, on every machine.
-#include "tensor/precision.h"
+#include "tensor/backend.h"
 
 #include <limits>
 

@@ -1,6 +1,6 @@
 // Winograd's convolution against the plain loops: both tile sizes, sizes around those of tiles and vectors,
 // every instruction set, one to three threads; and when it is chosen.
-#include "tensor/convolution.h"
+#include "tensor/backend.h"
 #include "tensor/error.h"
 #include "tensor/fast/ops.h"
 #include "tensor/fast/winograd.h"

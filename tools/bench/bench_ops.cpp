@@ -18,7 +18,6 @@
 #include "models/checkpoints/networks.h"
 #include "nn/load.h"
 #include "tensor/backend.h"
-#include "tensor/convolution.h"
 #include "tensor/dispatch/dry_run.h"
 #include "tensor/dispatch/replay.h"
 #include "tensor/error.h"

@@ -5,7 +5,7 @@
 
 #include "tensor/backend.h"
 #include "tensor/error.h"
-#include "tensor/files/residency.h"
+#include "tensor/files/mapped_files.h"
 #include "tensor/files/safetensors.h"
 #include "tensor/ops.h"
 #include "tensor/trace.h"

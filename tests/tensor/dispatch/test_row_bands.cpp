@@ -151,6 +151,34 @@ TEST_CASE("attention on bands: keys of the whole picture, or of the prompt") {
   }
 }
 
+TEST_CASE("observers see the operation of the layer, with the band that it was given") {
+  struct Seen : Observer {
+    std::vector<std::string> operations;
+    void operation(const std::string&, const char* name, std::span<const Tensor* const> inputs,
+                   const Tensor&) override {
+      operations.push_back(name);
+      for (const Tensor* input : inputs) operations.back() += " " + to_string(input->shape());
+    }
+  };
+  const Tensor picture = random_tensor({1, 2, 8, 4}, 1), tokens = random_tensor({1, 2, 8, 4}, 2);
+  const Weight kernel = Weight::of(random_tensor({2, 2, 3, 3}, 3)), two = Weight::of(random_tensor({2}, 4));
+  const auto seen = in_threads(2, [&](Neighbours& neighbours) {
+    const Bands bands(neighbours, {4, 4}, prompt_tokens);
+    const Tensor x = bands.cut(picture), t = bands.cut(tokens);
+    Seen observer;
+    const Observe observe(observer);
+    conv2d(x, kernel, no_bias, {.padding = Padding::all(1)});
+    group_norm(x, two, two, 1, 1e-5F);
+    attention(t, t, t, {});
+    return observer.operations;
+  });
+  const std::string band = " [1, 2, 4, 4]";
+  const std::vector<std::string> expected = {"conv2d" + band, "group_norm" + band,
+                                             "attention" + band + band + band};
+  CHECK(seen[0] == expected);
+  CHECK(seen[1] == expected);
+}
+
 TEST_CASE("the rest of a UNet's operations need no neighbour") {
   const std::vector<Rows> layouts = {{6, 6}, {8, 4}, {2, 6, 4}};
   const Tensor picture = random_tensor({2, 4, 12, 6}, 1);
