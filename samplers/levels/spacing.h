@@ -11,7 +11,7 @@
 
 namespace cutaway {
 
-/// Which noise levels a run visits. by_sampler: karras for dpmpp_2m_karras, normal for the others.
+/// Which noise levels a run visits. by_sampler: as the sampler's row in samplers/sampler.cpp says.
 /// T is the last training time step.
 enum class LevelSpacing {
   by_sampler,
@@ -40,8 +40,8 @@ double sigma_between(const std::vector<float>& sigmas, double t);
 /// Throws Error for by_sampler, and when n is not from 1 to the number of training time steps.
 std::vector<float> spaced_levels(LevelSpacing spacing, const std::vector<float>& sigmas, int n);
 
-/// Time steps rounded to the training's, to the one whose log sigma is nearest
-/// (ComfyUI); k-diffusion leaves them between.
+/// Time steps rounded to the training's, to the one whose log sigma is nearest (ComfyUI); k-diffusion leaves
+/// them between.
 void round_timesteps(Plan& plan);
 
 /// DDIM as latent diffusion spaced it (CompVis, ldm/models/diffusion/ddim.py): time steps 1, 1 + c, 1 + 2 c,
