@@ -19,6 +19,7 @@ struct AncestralLevels {
   double up;
 };
 
+/// How a step from sigma to sigma_to is made of the two.
 inline AncestralLevels ancestral_levels(double sigma, double sigma_to) {
   const double up = std::sqrt(sigma_to * sigma_to * (sigma * sigma - sigma_to * sigma_to) / (sigma * sigma));
   return {.down = std::sqrt(sigma_to * sigma_to - up * up), .up = up};
@@ -33,8 +34,8 @@ inline Tensor euler_ancestral_step(const Tensor& x, const Tensor& x0, double sig
   return x_to;
 }
 
-/// From x, noise of standard deviation plan.init_noise_sigma. Draws one tensor in every step that does not end
-/// at sigma 0.
+/// From x, noise of standard deviation plan.init_noise_sigma. Draws one tensor in every step that does not
+/// end at sigma 0.
 inline Tensor sample_euler_ancestral(const Run& run, Tensor x) {
   const std::vector<float>& sigmas = run.plan.sigmas;
   for (size_t i = 0; i < run.steps(); ++i) {

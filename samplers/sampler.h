@@ -31,8 +31,8 @@ std::vector<std::string> sampler_names();
 /// in so many steps.
 Plan plan(const Sampler& sampler, SchedulerConfig config, int steps);
 
-/// The run from `start`, noise of variance 1: [N, C, H, W]. Returns the latent after the last step, of the same
-/// shape. Throws Error when eta is out of range, or the plan was made for another sampler.
+/// The run from `start`, noise of variance 1: [N, C, H, W]. Returns the latent after the last step, of the
+/// same shape. Throws Error when eta is out of range, or the plan was made for another sampler.
 Tensor sample(const Sampler& sampler, const Run& run, const Tensor& start);
 
 }  // namespace cutaway

@@ -30,7 +30,7 @@ enum class VarianceType { fixed_small, fixed_large };
 /// The noise level after the last step of dpmpp_2m: none, or that of training time step 0.
 enum class FinalSigma { zero, sigma_min };
 
-/// The value of this name in scheduler_config.json. Throws Error when it is unknown, and names the known ones.
+/// The value of this name in scheduler_config.json. Throws Error when it is unknown, with the known ones.
 BetaSchedule beta_schedule_named(std::string_view name);
 PredictionType prediction_type_named(std::string_view name);
 TimestepSpacing timestep_spacing_named(std::string_view name);

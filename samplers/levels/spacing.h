@@ -1,4 +1,4 @@
-// The noise levels of k-diffusion and the programs around it, and DDIM's as latent diffusion spaced them.
+// The noise levels of k-diffusion and the programs around it, and DDIM's as CompVis spaced them.
 // Doc: docs/compat.md#noise-levels
 #pragma once
 
@@ -44,7 +44,7 @@ std::vector<float> spaced_levels(LevelSpacing spacing, const std::vector<float>&
 /// them between.
 void round_timesteps(Plan& plan);
 
-/// DDIM as latent diffusion spaced it (CompVis, ldm/models/diffusion/ddim.py): time steps 1, 1 + c, 1 + 2 c,
+/// DDIM as CompVis spaced it (ldm/models/diffusion/ddim.py): time steps 1, 1 + c, 1 + 2 c,
 /// ... with c = floor(T / n), each stepping to the one before, the first to alpha_bar_0. Where c does not
 /// divide T there are more than n. The webui never takes the last of them. Throws Error when a time step lies
 /// behind the training's or none is left.

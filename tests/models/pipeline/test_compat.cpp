@@ -14,7 +14,7 @@ namespace {
 
 const Shape two_pictures{2, 4, 4, 4}, one_picture{1, 4, 4, 4};
 
-SchedulerConfig sd() {
+SchedulerConfig stable_diffusion() {
   SchedulerConfig config;
   config.beta_schedule = BetaSchedule::scaled_linear;
   config.beta_start = 0.00085;
@@ -26,7 +26,7 @@ SchedulerConfig sd() {
 
 Plan plan_of(const char* program, const Sampler& sampler, int steps,
              LevelSpacing spacing = LevelSpacing::by_sampler) {
-  return route(compat_of(program), sampler, spacing, sd(), steps, 0).plan;
+  return route(compat_of(program), sampler, spacing, stable_diffusion(), steps, 0).plan;
 }
 
 struct Drawn {
@@ -97,7 +97,7 @@ TEST_CASE(
   CHECK(diffusers.sigmas.front() == doctest::Approx(webui.sigmas.front()).epsilon(1e-5));
   CHECK(std::fabs(diffusers.sigmas[7] - webui.sigmas[7]) > 1e-7F);
   CHECK(webui.sigmas == comfyui.sigmas);
-  const std::vector<float> all = schedule_in_double(sd()).sigmas();
+  const std::vector<float> all = schedule_in_double(stable_diffusion()).sigmas();
   for (size_t i = 0; i < 20; ++i) {
     const double t = 999 - 999.0 / 19 * static_cast<double>(i);
     CHECK(webui.timesteps[i] == doctest::Approx(t).epsilon(1e-5));
@@ -125,13 +125,13 @@ TEST_CASE("ddim: the webui leaves out the last step, CompVis takes more for 30, 
   CHECK(plan_of("webui", sampler_named("ddim"), 30).count() == 30);
   CHECK(plan_of("webui", sampler_named("ddim"), 20).count() == 19);
   const Route comfyui =
-      route(compat_of("comfyui"), sampler_named("ddim"), LevelSpacing::by_sampler, sd(), 20, 0);
+      route(compat_of("comfyui"), sampler_named("ddim"), LevelSpacing::by_sampler, stable_diffusion(), 20, 0);
   CHECK(comfyui.sampler == &sampler_named("euler"));
   CHECK(comfyui.plan.sigmas == plan_of("comfyui", sampler_named("euler"), 20).sigmas);
 }
 
 TEST_CASE("karras: the sampler's name or --schedule, with the range that each program has") {
-  const std::vector<float> all = schedule_in_double(sd()).sigmas();
+  const std::vector<float> all = schedule_in_double(stable_diffusion()).sigmas();
   const Plan named = plan_of("webui", sampler_named("dpmpp_2m_karras"), 10);
   CHECK(named.sigmas == plan_of("webui", sampler_named("dpmpp_2m"), 10, LevelSpacing::karras).sigmas);
   CHECK(named.sigmas[9] == doctest::Approx(all.front()));
@@ -144,8 +144,8 @@ TEST_CASE("karras: the sampler's name or --schedule, with the range that each pr
 TEST_CASE("what a program does not have is refused") {
   const auto refused = [](const char* program, const Sampler& sampler, LevelSpacing spacing, float eta,
                           const char* says) {
-    CHECK_THROWS_WITH_AS(route(compat_of(program), sampler, spacing, sd(), 20, eta), doctest::Contains(says),
-                         Error);
+    CHECK_THROWS_WITH_AS(route(compat_of(program), sampler, spacing, stable_diffusion(), 20, eta),
+                         doctest::Contains(says), Error);
   };
   const LevelSpacing own = LevelSpacing::by_sampler;
   refused("compvis", sampler_named("euler"), own, 0, "compvis has no sampler euler");
