@@ -250,9 +250,13 @@ GenerateResult StableDiffusion::generate(const GenerateOptions& wanted, const Ge
     if (events.step) events.step(step);
   };
   GenerateResult result;
-  result.latent = sample(
-      run.sampler, run.plan, options.eta, predict, run.start,
-      [&](const Shape& shape) { return noise.step(shape); }, after_step);
+  result.latent = sample(*run.sampler,
+                         Run{.plan = run.plan,
+                             .model = predict,
+                             .noise = [&](const Shape& shape) { return noise.step(shape); },
+                             .eta = options.eta,
+                             .on_step = after_step},
+                         run.start);
 
   trace::set_step(-1);
   const bool decodes = (!options.partner || options.partner->has_prompt) &&

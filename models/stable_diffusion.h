@@ -31,7 +31,7 @@ struct GuidancePartner {
 struct GenerateOptions {
   std::string prompt;
   std::string negative_prompt;  // what the picture should move away from
-  SamplerKind sampler = SamplerKind::ddim;
+  const Sampler* sampler = &sampler_named("ddim");
   int steps = 20;
   float guidance_scale = 7.5F;  // 1 leaves the prompt unamplified and needs half the work
   float eta = 0;                // DDIM's: 0 adds no noise, 1 as much as DDPM

@@ -7,6 +7,7 @@
 
 namespace cutaway {
 
+/// One output channel is a kernel of its own over all input channels. CompVis, diffusers: torch.nn.Conv2d.
 struct Conv2d : Module {
   Weight weight;               // [out, in, kernel, kernel]
   std::optional<Weight> bias;  // [out]

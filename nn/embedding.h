@@ -7,6 +7,7 @@
 
 namespace cutaway {
 
+/// CompVis, transformers: torch.nn.Embedding.
 struct Embedding : Module {
   Weight weight;  // [rows, width]
 

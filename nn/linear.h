@@ -7,6 +7,7 @@
 
 namespace cutaway {
 
+/// The same matrix for every row of x. CompVis, diffusers: torch.nn.Linear.
 struct Linear : Module {
   Weight weight;               // [out, in]
   std::optional<Weight> bias;  // [out]

@@ -20,6 +20,14 @@ struct Report {
   bool clean() const { return missing.empty() && unexpected.empty() && mis_shaped.empty(); }
 };
 
+std::vector<int64_t> without_ones(const Shape& shape) {
+  std::vector<int64_t> extents;
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (shape[i] != 1) extents.push_back(shape[i]);
+  }
+  return extents;
+}
+
 bool any_starts_with(const std::vector<std::string>& names, std::string_view start) {
   return std::any_of(names.begin(), names.end(),
                      [&](const std::string& name) { return name.starts_with(start); });
@@ -73,6 +81,8 @@ std::string sentence(const Report& report, const WeightSource& source) {
 
 }  // namespace
 
+bool same_but_for_ones(const Shape& a, const Shape& b) { return without_ones(a) == without_ones(b); }
+
 void load_weights(const std::vector<WeightSlot>& slots, const WeightSource& source,
                   const std::vector<std::string>& ignored) {
   Report report;
@@ -83,9 +93,10 @@ void load_weights(const std::vector<WeightSlot>& slots, const WeightSource& sour
     std::optional<Weight> weight = source.find(slot.name, slot.weight->shape);
     if (!weight) {
       report.missing.push_back(slot.name);
-    } else if (weight->shape != slot.weight->shape) {
+    } else if (!same_but_for_ones(weight->shape, slot.weight->shape)) {
       report.mis_shaped.push_back({slot.name, slot.weight->shape, weight->shape});
     } else {
+      weight->shape = slot.weight->shape;
       found.push_back(std::move(*weight));
     }
   }

@@ -21,14 +21,19 @@ class WeightSource {
   virtual std::optional<Weight> find(const std::string& name, const Shape& needed) const = 0;
 };
 
+/// A place to be filled, with the name of what belongs there.
 struct WeightSlot {
   std::string name;
   Weight* weight;
 };
 
-/// Fills every slot or none. Throws Error with one report: how many names are missing, unexpected and
-/// mis-shaped, all of them, and the likely cause where one fits. Names in `ignored` may be in the source
-/// without being wanted.
+/// Do both shapes hold the same numbers in the same order, but for extents of 1? A linear layer [out, in] and
+/// a 1x1 convolution [out, in, 1, 1] do, and some formats leave out leading extents of 1.
+bool same_but_for_ones(const Shape& a, const Shape& b);
+
+/// Fills every slot or none. A weight whose shape is the layer's but for extents of 1 gets the layer's. Throws
+/// Error with one report: how many names are missing, unexpected and mis-shaped, all of them, and the likely
+/// cause where one fits. Names in `ignored` may be in the source without being wanted.
 void load_weights(const std::vector<WeightSlot>& slots, const WeightSource& source,
                   const std::vector<std::string>& ignored = {});
 

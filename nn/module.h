@@ -21,6 +21,7 @@ struct Module {
   std::string path;  // "unet.down_blocks.1.resnets.0", set by set_paths; names the layer in errors and traces
 };
 
+/// "unet" and "conv_in" make "unet.conv_in"; "" is no path.
 inline std::string join_path(const std::string& path, const std::string& name) {
   return path.empty() ? name : path + "." + name;
 }

@@ -7,6 +7,7 @@
 
 namespace cutaway {
 
+/// For each image, groups of channels together (Wu & He 2018); the scale and shift are one a channel.
 struct GroupNorm : Module {
   Weight weight, bias;  // [channels]
   int64_t groups;
@@ -28,6 +29,7 @@ struct GroupNorm : Module {
   }
 };
 
+/// For each token by itself, over its width (Ba et al. 2016).
 struct LayerNorm : Module {
   Weight weight, bias;  // [width]
   float eps;

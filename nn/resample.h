@@ -39,8 +39,7 @@ struct Upsample : Module {
   // x: [N, C, H, W]   ->   [N, C, 2 H, 2 W]
   Tensor operator()(Tensor x) const { return (*this)(x, 2 * x.shape()[2], 2 * x.shape()[3]); }
 
-  // The same to a given size: where a level of odd size was halved,
-  // its skip connection says what size it had.
+  // The same to a given size: where a level of odd size was halved, its skip connection says which.
   Tensor operator()(Tensor x, int64_t height, int64_t width) const {
     Scope scope(path, x);
     Tensor h = upsample_nearest(x, height, width);

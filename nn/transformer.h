@@ -1,8 +1,6 @@
 // "BasicTransformerBlock" and "SpatialTransformer" in the picture.   Doc: docs/unet/transformer.md
 #pragma once
 
-#include <variant>
-
 #include "nn/attention.h"
 #include "nn/conv2d.h"
 #include "nn/feed_forward.h"
@@ -56,24 +54,23 @@ struct BasicTransformerBlock : Module {
 /// CompVis: SpatialTransformer, diffusers: Transformer2DModel.
 struct SpatialTransformer : Module {
   GroupNorm norm;
-  std::variant<Conv2d, Linear> proj_in;  // a 1x1 convolution in SD 1.x, the same as a linear layer in SD 2.x
+  Conv2d proj_in;                                         // 1x1; SD 2.x writes it as a linear layer of tokens
   std::vector<BasicTransformerBlock> transformer_blocks;  // one in SD 1.x
-  std::variant<Conv2d, Linear> proj_out;
+  Conv2d proj_out;                                        // 1x1, as proj_in
 
-  SpatialTransformer(int64_t channels, int64_t prompt_width, int64_t heads, int64_t groups,
-                     bool linear_projection = false)
+  SpatialTransformer(int64_t channels, int64_t prompt_width, int64_t heads, int64_t groups)
       : norm(groups, channels, 1e-6F),
-        proj_in(linear_projection ? Projection(Linear(channels, channels)) : conv1x1(channels, channels)),
-        proj_out(proj_in) {
+        proj_in(conv1x1(channels, channels)),
+        proj_out(conv1x1(channels, channels)) {
     transformer_blocks.emplace_back(channels, prompt_width, heads);
   }
 
   template <class V>
   void each(V&& visit) {
     visit("norm", norm);
-    std::visit([&](auto& projection) { visit("proj_in", projection); }, proj_in);
+    visit("proj_in", proj_in);
     visit("transformer_blocks", transformer_blocks);
-    std::visit([&](auto& projection) { visit("proj_out", projection); }, proj_out);
+    visit("proj_out", proj_out);
   }
 
   // x: [N, channels, H, W]   prompt: [N, T', prompt_width]   ->   [N, channels, H, W]
@@ -82,23 +79,12 @@ struct SpatialTransformer : Module {
     const int64_t height = x.shape()[2], width = x.shape()[3];
 
     Tensor h = norm(x);
-    h = project_to_tokens(h);  // [N, H W, channels]
+    h = proj_in(h);
+    h = to_tokens(h);  // [N, H W, channels]
     for (const BasicTransformerBlock& block : transformer_blocks) h = block(h, prompt);
-    h = project_to_image(h, height, width);
+    h = to_image(h, height, width);
+    h = proj_out(h);
     return scope.out(add(h, x));
-  }
-
- private:
-  using Projection = std::variant<Conv2d, Linear>;
-
-  Tensor project_to_tokens(const Tensor& image) const {
-    if (const Conv2d* conv = std::get_if<Conv2d>(&proj_in)) return to_tokens((*conv)(image));
-    return std::get<Linear>(proj_in)(to_tokens(image));
-  }
-
-  Tensor project_to_image(const Tensor& tokens, int64_t height, int64_t width) const {
-    if (const Conv2d* conv = std::get_if<Conv2d>(&proj_out)) return (*conv)(to_image(tokens, height, width));
-    return to_image(std::get<Linear>(proj_out)(tokens), height, width);
   }
 };
 

@@ -10,8 +10,8 @@
 
 namespace cutaway {
 
-/// Ho & Salimans 2022 (arXiv 2207.12598), eq. 6; the paper's w is scale - 1,
-/// and 1 is the prediction with the prompt:
+/// Ho & Salimans 2022 (arXiv 2207.12598), eq. 6; the paper's w is guidance_scale - 1, and a scale of 1 is the
+/// prediction with the prompt:
 ///   guided = without + guidance_scale (with - without)
 inline Tensor guided(const Tensor& without_prompt, const Tensor& with_prompt, float guidance_scale) {
   return add(without_prompt, scale(sub(with_prompt, without_prompt), guidance_scale));

@@ -1,9 +1,14 @@
-// What a sampler needs from outside: a model, noise, and someone to tell.   Doc: docs/samplers.md
+// Run: all that a sampler is given, and the two things that it does with it: ask the model, tell of a step.
+// Doc: docs/samplers.md
 #pragma once
 
+#include <cmath>
 #include <functional>
 
-#include "tensor/tensor.h"
+#include "samplers/levels/plan.h"
+#include "samplers/levels/prediction.h"
+#include "tensor/error.h"
+#include "tensor/ops.h"
 
 namespace cutaway {
 
@@ -25,9 +30,34 @@ struct Step {
 /// May put another latent in the step's place, with which the run goes on: inpainting does.
 using OnStep = std::function<void(Step&)>;
 
-/// Tells of a step. Returns the latent to go on with.
-inline Tensor told(const OnStep& on_step, Step step) {
-  if (on_step) on_step(step);
+/// One run of a sampler.
+struct Run {
+  Plan plan;
+  Model model;
+  Noise noise = {};     // samplers without noise of their own do not call it
+  float eta = 0;        // ddim's, 0 to 1: how much of DDPM's noise is added; the others do not look at it
+  OnStep on_step = {};  // nobody needs to listen
+
+  size_t steps() const { return plan.timesteps.size(); }
+};
+
+/// Asks the model at step i about the latent x, which is in the plan's scale.
+inline Prediction ask(const Run& run, size_t i, const Tensor& x) {
+  const Plan& plan = run.plan;
+  const double ab = plan.alpha_bars[i];
+  const Tensor x_t = plan.variance == Variance::preserving ? x : scale(x, static_cast<float>(std::sqrt(ab)));
+  const Tensor output = run.model(x_t, plan.timesteps[i]);
+  if (output.shape() != x_t.shape()) {
+    throw Error("the sampler asked the model about a latent of shape " + to_string(x_t.shape()) +
+                ", but its answer has shape " + to_string(output.shape()) + "; the two must be equal");
+  }
+  return predicted(plan.prediction_type, x_t, output, ab);
+}
+
+/// Tells that step i saw the picture x0 and ended at the latent x. Returns the latent to go on with.
+inline Tensor told(const Run& run, size_t i, const Tensor& x0, const Tensor& x) {
+  Step step{static_cast<int>(i), run.plan.count(), run.plan.timesteps[i], x0, x};
+  if (run.on_step) run.on_step(step);
   return step.latent;
 }
 

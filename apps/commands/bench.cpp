@@ -142,8 +142,8 @@ Timing bench_generate(const BenchArguments& arguments) {
       const Tensor y = unet(concat({x, x}, 0), std::vector<float>(static_cast<size_t>(ids.batch), t), both);
       return guided(slice(y, 0, 0, arguments.batch), slice(y, 0, arguments.batch, ids.batch), 7.5F);
     };
-    const Noise none = [](const Shape& shape) { return Tensor::filled(shape, 0); };
-    const Tensor x = sample(SamplerKind::ddim, {}, {.steps = arguments.steps}, predict, noise, none);
+    const Sampler& ddim = sampler_named("ddim");
+    const Tensor x = sample(ddim, {.plan = plan(ddim, {}, arguments.steps), .model = predict}, noise);
     vae.decode(scale(x, 1 / vae.config.scaling_factor));
   });
   timing.first_layer += loading;

@@ -60,6 +60,23 @@ void collect(std::vector<NamedWeight>& weights, const ConvertArguments& argument
   });
 }
 
+// The same numbers in the shape that the file needs: a linear layer [out, in] is a 1x1 convolution.
+void reshape(NamedWeight& named, const Shape& shape, const ConvertArguments& arguments) {
+  named.weight.shape = shape;
+  named.dtype = dtype_for(arguments, named.name, named.weight);
+}
+
+template <class Rename>
+void collect_unet(std::vector<NamedWeight>& weights, const ConvertArguments& arguments, Networks& networks,
+                  const Rename& rename) {
+  collect(weights, arguments, networks.unet, rename);
+  if (!networks.sizes.at("unet").value("use_linear_projection", false)) return;
+  for (NamedWeight& named : weights) {
+    if (named.name.ends_with(".proj_in.weight") || named.name.ends_with(".proj_out.weight"))
+      reshape(named, Shape{named.weight.shape[0], named.weight.shape[1]}, arguments);
+  }
+}
+
 // ---- One file
 
 std::string below(const char* prefix, const std::optional<std::string>& name) {
@@ -69,7 +86,7 @@ std::string below(const char* prefix, const std::optional<std::string>& name) {
 
 void write_file(const ConvertArguments& arguments, Networks& networks) {
   std::vector<NamedWeight> weights;
-  collect(weights, arguments, networks.unet, [&](const std::string& name) {
+  collect_unet(weights, arguments, networks, [&](const std::string& name) {
     return below(compvis_unet_prefix, compvis_unet_name(name, networks.unet.config));
   });
   collect(weights, arguments, networks.vae, [&](const std::string& name) {
@@ -78,9 +95,7 @@ void write_file(const ConvertArguments& arguments, Networks& networks) {
   for (NamedWeight& named : weights) {
     const Shape& shape = named.weight.shape;
     const bool convolution = named.name.find(".mid.attn_1.") != std::string::npos && shape.rank() == 2;
-    if (!convolution) continue;
-    named.weight.shape = Shape{shape[0], shape[1], 1, 1};  // where ours is a linear layer
-    named.dtype = dtype_for(arguments, named.name, named.weight);
+    if (convolution) reshape(named, Shape{shape[0], shape[1], 1, 1}, arguments);
   }
   collect(weights, arguments, networks.text_encoder,
           [](const std::string& name) { return compvis_text_prefix + name; });
@@ -103,13 +118,12 @@ void write_text(const std::string& path, const std::string& text) {
   file.commit();
 }
 
-template <class Network>
-void write_part(const ConvertArguments& arguments, const std::string& folder, const nlohmann::json& sizes,
-                Network& network, const char* file) {
+std::string same_name(const std::string& name) { return name; }
+
+void write_part(const std::string& folder, const nlohmann::json& sizes,
+                const std::vector<NamedWeight>& weights, const char* file) {
   fs::create_directories(folder);
   write_text(folder + "/config.json", sizes.dump(2));
-  std::vector<NamedWeight> weights;
-  collect(weights, arguments, network, [](const std::string& name) { return name; });
   write_weights(folder + "/" + file, weights, {{"format", "pt"}});
 }
 
@@ -122,12 +136,13 @@ std::string tokenizer_of(const ConvertArguments& arguments) {
 }
 
 void write_parts(const ConvertArguments& arguments, Networks& networks, const std::string& folder) {
-  write_part(arguments, folder + "/unet", networks.sizes.at("unet"), networks.unet,
-             "diffusion_pytorch_model.safetensors");
-  write_part(arguments, folder + "/vae", networks.sizes.at("vae"), networks.vae,
-             "diffusion_pytorch_model.safetensors");
-  write_part(arguments, folder + "/text_encoder", networks.sizes.at("text_encoder"), networks.text_encoder,
-             "model.safetensors");
+  std::vector<NamedWeight> unet, vae, text_encoder;
+  collect_unet(unet, arguments, networks, same_name);
+  collect(vae, arguments, networks.vae, same_name);
+  collect(text_encoder, arguments, networks.text_encoder, same_name);
+  write_part(folder + "/unet", networks.sizes.at("unet"), unet, "diffusion_pytorch_model.safetensors");
+  write_part(folder + "/vae", networks.sizes.at("vae"), vae, "diffusion_pytorch_model.safetensors");
+  write_part(folder + "/text_encoder", networks.sizes.at("text_encoder"), text_encoder, "model.safetensors");
   fs::create_directories(folder + "/scheduler");
   write_text(folder + "/scheduler/scheduler_config.json", networks.sizes.at("scheduler").dump(2));
   const std::string tokenizer = tokenizer_of(arguments);

@@ -108,7 +108,7 @@ StableDiffusion load_model(const PictureOptions& options) {
 GenerateOptions to_generate_options(const PictureOptions& given) {
   GenerateOptions options;
   options.negative_prompt = given.negative;
-  options.sampler = sampler_named(given.sampler);
+  options.sampler = &sampler_named(given.sampler);
   options.steps = given.steps;
   options.guidance_scale = given.cfg;
   options.eta = given.eta;

@@ -83,7 +83,7 @@ Metadata to_metadata(const GenerateOptions& options) {
   Metadata metadata{{"format", trace_format},
                     {"prompt", options.prompt},
                     {"negative prompt", options.negative_prompt},
-                    {"sampler", to_string(options.sampler)},
+                    {"sampler", options.sampler->name},
                     {"steps", std::to_string(options.steps)},
                     {"cfg", exact_text(options.guidance_scale)},
                     {"eta", exact_text(options.eta)},
@@ -101,7 +101,7 @@ GenerateOptions from_metadata(const Metadata& metadata, const std::string& file)
   GenerateOptions options;
   options.prompt = read.text("prompt");
   options.negative_prompt = read.text("negative prompt");
-  options.sampler = sampler_named(read.text("sampler"));
+  options.sampler = &sampler_named(read.text("sampler"));
   options.steps = read.number<int>("steps");
   options.guidance_scale = read.number<float>("cfg");
   options.eta = read.number<float>("eta");

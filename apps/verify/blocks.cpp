@@ -29,10 +29,17 @@ Fixture basic_transformer_block(const LayerSpec& b) {
 Fixture transformer_2d(const LayerSpec& b) {
   LayerOptions options = unet_options(b.params);
   options.transformer_eps = static_cast<float>(b.params.number("eps", options.transformer_eps));
-  return subject_of(transformer_of(b.weights, "", options), b.source,
-                    [](const SpatialTransformer& layer, const Inputs& in) {
-                      return Outputs{{"sample", layer(in.tensor("hidden_states"), prompt_of(in))}};
-                    });
+  Fixture fixture = subject_of(transformer_of(b.weights, "", options), b.source,
+                               [](const SpatialTransformer& layer, const Inputs& in) {
+                                 return Outputs{{"sample", layer(in.tensor("hidden_states"), prompt_of(in))}};
+                               });
+  if (b.weights.shape("proj_in.weight").rank() == 2) {  // linear layers there, of tokens
+    for (const char* name : {"proj_in", "proj_out"}) {
+      fixture.aliases[name] = ValueName::value_at(name);
+      fixture.aliases[name].view = ValueName::View::image_as_tokens;
+    }
+  }
+  return fixture;
 }
 
 Fixture clip_encoder_layer(const LayerSpec& b) {
@@ -56,7 +63,7 @@ Fixture time_embedding_mlp(const LayerSpec& b) {
 Fixture down_block(const LayerSpec& b) {
   return subject_of(
       down_block_of(b.weights, unet_options(b.params)), b.source,
-      [](const DownBlock& layer, const Inputs& in) {
+      [](const sd::DownBlock& layer, const Inputs& in) {
         std::vector<Tensor> skips;
         Outputs out{{"sample", layer(in.tensor("hidden_states"), temb_of(in), prompt_of(in), skips)}};
         for (size_t i = 0; i < skips.size(); ++i) out["state" + std::to_string(i)] = skips[i];
@@ -66,7 +73,8 @@ Fixture down_block(const LayerSpec& b) {
 
 Fixture up_block(const LayerSpec& b) {
   return subject_of(
-      up_block_of(b.weights, unet_options(b.params)), b.source, [](const UpBlock& layer, const Inputs& in) {
+      up_block_of(b.weights, unet_options(b.params)), b.source,
+      [](const sd::UpBlock& layer, const Inputs& in) {
         std::vector<Tensor> skips;  // the last one is joined first
         for (int i = 0; in.has("res" + std::to_string(i)); ++i) {
           skips.push_back(in.tensor("res" + std::to_string(i)));
@@ -77,7 +85,8 @@ Fixture up_block(const LayerSpec& b) {
 
 Fixture mid_block(const LayerSpec& b) {
   return subject_of(
-      mid_block_of(b.weights, unet_options(b.params)), b.source, [](const MidBlock& layer, const Inputs& in) {
+      mid_block_of(b.weights, unet_options(b.params)), b.source,
+      [](const sd::MidBlock& layer, const Inputs& in) {
         return Outputs{{"sample", layer(in.tensor("hidden_states"), temb_of(in), prompt_of(in))}};
       });
 }
@@ -92,9 +101,8 @@ Fixture upsample(const LayerSpec& b) {
   return one_to_one(upsample_of(b.weights, ""), b.source, "hidden_states", "sample");
 }
 
-Fixture vae_attention(const LayerSpec& b) {
-  return one_to_one(vae_attention_of(b.weights, "", vae_options(b.params)), b.source, "hidden_states",
-                    "sample");
+Fixture attn_block(const LayerSpec& b) {
+  return one_to_one(attn_block_of(b.weights, "", vae_options(b.params)), b.source, "hidden_states", "sample");
 }
 
 Fixture vae_down_encoder_block(const LayerSpec& b) {
@@ -126,7 +134,7 @@ const Builders& block_builders() {
       {"transformer_2d", transformer_2d},
       {"up_block", up_block},
       {"upsample_conv", upsample},
-      {"vae_attention", vae_attention},
+      {"vae_attention", attn_block},
       {"vae_down_encoder_block", vae_down_encoder_block},
       {"vae_mid_block", vae_mid_block},
       {"vae_up_decoder_block", vae_up_decoder_block},

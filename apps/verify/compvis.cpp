@@ -73,26 +73,12 @@ Fixture vae_resnet_block(const LayerSpec& b) {
       names);
 }
 
-// A 1x1 convolution is a linear layer for every pixel: [out, in, 1, 1] is [out, in].
-void make_linear(WeightTable& weights) {
-  for (auto& [name, weight] : weights.weights()) {
-    const Shape shape = weight.shape;
-    if (shape.rank() != 4) continue;
-    if (shape[2] != 1 || shape[3] != 1) {
-      throw Error(weights.description() + ": the weight " + name + " has the shape " + to_string(shape) +
-                  ", but must be a 1x1 convolution");
-    }
-    weight.shape = Shape{shape[0], shape[1]};
-  }
-}
-
 Fixture vae_attn_block(const LayerSpec& b) {
   const Names names = {
       {"norm", "group_norm"}, {"q", "to_q"}, {"k", "to_k"}, {"v", "to_v"}, {"proj_out", "to_out.0"}};
-  WeightTable weights = b.weights.renamed(names);
-  make_linear(weights);
+  const WeightTable weights = b.weights.renamed(names);
   Fixture fixture =
-      with_names(one_to_one(vae_attention_of(weights, "", vae_options(b.params)), weights, "x", "h"), names);
+      with_names(one_to_one(attn_block_of(weights, "", vae_options(b.params)), weights, "x", "h"), names);
   for (const char* name : {"q", "k", "v", "proj_out"}) {
     fixture.aliases[name].view = ValueName::View::tokens_as_image;
   }

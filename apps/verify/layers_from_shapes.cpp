@@ -29,12 +29,13 @@ int64_t extent(const WeightTable& weights, const std::string& name, int rank, in
   return shape[axis];
 }
 
-// A block of the UNet without parts, to be filled.
-UNetConfig empty_block() {
-  UNetConfig config;
-  config.layers_per_block = 0;
-  config.norm_num_groups = 1;
-  return config;
+// A UNet of one level, one channel and no parts; its blocks are to be filled.
+UNetConfig empty_unet() {
+  return {.block_out_channels = {1},
+          .attends = {false},
+          .heads = {1},
+          .layers_per_block = 0,
+          .norm_num_groups = 1};
 }
 
 template <class Block>
@@ -125,18 +126,9 @@ BasicTransformerBlock transformer_block_of(const WeightTable& weights, const std
 
 SpatialTransformer transformer_of(const WeightTable& weights, const std::string& path,
                                   const LayerOptions& options) {
-  const std::string proj_in = join_path(path, "proj_in"), proj_out = join_path(path, "proj_out");
   const int64_t channels = extent(weights, join_path(path, "norm.weight"), 1, 0);
-  const bool linear = weights.shape(join_path(proj_in, "weight")).rank() == 2;
-  SpatialTransformer transformer(channels, channels, options.heads, options.groups, linear);
+  SpatialTransformer transformer(channels, channels, options.heads, options.groups);
   transformer.norm.eps = options.transformer_eps;
-  if (linear) {
-    transformer.proj_in = linear_of(weights, proj_in);
-    transformer.proj_out = linear_of(weights, proj_out);
-  } else {
-    transformer.proj_in = conv_of(weights, proj_in, {});
-    transformer.proj_out = conv_of(weights, proj_out, {});
-  }
   transformer.transformer_blocks.clear();
   const std::string blocks = join_path(path, "transformer_blocks");
   for (int64_t i = 0; i < weights.count_below(blocks); ++i) {
@@ -158,7 +150,7 @@ Upsample upsample_of(const WeightTable& weights, const std::string& path) {
   return up;
 }
 
-AttnBlock vae_attention_of(const WeightTable& weights, const std::string& path, const LayerOptions& options) {
+AttnBlock attn_block_of(const WeightTable& weights, const std::string& path, const LayerOptions& options) {
   if (options.heads != 1) throw NotBuilt("the VAE's attention has one head, others are not built yet");
   AttnBlock attention(extent(weights, join_path(path, "group_norm.weight"), 1, 0), options.groups);
   attention.group_norm.eps = options.transformer_eps;
@@ -187,8 +179,8 @@ CLIPEncoderLayer clip_layer_of(const WeightTable& weights, const Params& params)
 
 // ---- Blocks
 
-DownBlock down_block_of(const WeightTable& weights, const LayerOptions& options) {
-  DownBlock block(1, 1, 0, false, 1, false, empty_block());
+sd::DownBlock down_block_of(const WeightTable& weights, const LayerOptions& options) {
+  sd::DownBlock block(empty_unet(), 0);
   fill(block, weights, options);
   if (weights.has_below("downsamplers.0")) {
     block.downsampler = downsample_of(weights, "downsamplers.0", Padding::all(1));
@@ -196,15 +188,15 @@ DownBlock down_block_of(const WeightTable& weights, const LayerOptions& options)
   return block;
 }
 
-UpBlock up_block_of(const WeightTable& weights, const LayerOptions& options) {
-  UpBlock block(1, 1, 1, 0, false, 1, false, empty_block());
+sd::UpBlock up_block_of(const WeightTable& weights, const LayerOptions& options) {
+  sd::UpBlock block(empty_unet(), 0);
   fill(block, weights, options);
   if (weights.has_below("upsamplers.0")) block.upsampler = upsample_of(weights, "upsamplers.0");
   return block;
 }
 
-MidBlock mid_block_of(const WeightTable& weights, const LayerOptions& options) {
-  MidBlock block(1, 0, 1, empty_block());
+sd::MidBlock mid_block_of(const WeightTable& weights, const LayerOptions& options) {
+  sd::MidBlock block(empty_unet());
   block.resnet_0 = resblock_of(weights, "resnets.0", options.groups, options.resnet_eps);
   block.attention = transformer_of(weights, "attentions.0", options);
   block.resnet_1 = resblock_of(weights, "resnets.1", options.groups, options.resnet_eps);
@@ -230,7 +222,7 @@ UpDecoderBlock vae_up_block_of(const WeightTable& weights, const LayerOptions& o
 VaeMidBlock vae_mid_block_of(const WeightTable& weights, const LayerOptions& options) {
   VaeMidBlock block(1, 1);
   block.resnet_0 = resblock_of(weights, "resnets.0", options.groups, options.resnet_eps);
-  block.attention = vae_attention_of(weights, "attentions.0", options);
+  block.attention = attn_block_of(weights, "attentions.0", options);
   block.resnet_1 = resblock_of(weights, "resnets.1", options.groups, options.resnet_eps);
   return block;
 }

@@ -35,12 +35,12 @@ SpatialTransformer transformer_of(const WeightTable& weights, const std::string&
                                   const LayerOptions& options);
 Downsample downsample_of(const WeightTable& weights, const std::string& path, const Padding& padding);
 Upsample upsample_of(const WeightTable& weights, const std::string& path);
-AttnBlock vae_attention_of(const WeightTable& weights, const std::string& path, const LayerOptions& options);
+AttnBlock attn_block_of(const WeightTable& weights, const std::string& path, const LayerOptions& options);
 TimeEmbedding time_embedding_of(const WeightTable& weights, const std::string& path);
 
-DownBlock down_block_of(const WeightTable& weights, const LayerOptions& options);
-UpBlock up_block_of(const WeightTable& weights, const LayerOptions& options);
-MidBlock mid_block_of(const WeightTable& weights, const LayerOptions& options);
+sd::DownBlock down_block_of(const WeightTable& weights, const LayerOptions& options);
+sd::UpBlock up_block_of(const WeightTable& weights, const LayerOptions& options);
+sd::MidBlock mid_block_of(const WeightTable& weights, const LayerOptions& options);
 DownEncoderBlock vae_down_block_of(const WeightTable& weights, const LayerOptions& options);
 UpDecoderBlock vae_up_block_of(const WeightTable& weights, const LayerOptions& options);
 VaeMidBlock vae_mid_block_of(const WeightTable& weights, const LayerOptions& options);

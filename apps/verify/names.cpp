@@ -71,7 +71,6 @@ UNetConfig unet_config_of(const NamedShapes& names) {
   config.layers_per_block = count_below(names, "down_blocks.0.resnets");
   const std::string transformer = "mid_block.attentions.0.";
   config.cross_attention_dim = extent(names, transformer + "transformer_blocks.0.attn2.to_k.weight", 1);
-  config.use_linear_projection = names.at(transformer + "proj_in.weight").size() == 2;
   config.attends.clear();
   for (size_t i = 0; i < config.block_out_channels.size(); ++i) {
     config.attends.push_back(has_below(names, "down_blocks." + std::to_string(i) + ".attentions"));
@@ -116,15 +115,14 @@ Comparisons compare_names(Network network, const NamedShapes& names, const Param
       comparisons.push_back(not_compared(name, "our network has this weight, but it is not in the list"));
       return;
     }
-    std::vector<int64_t> shape;
-    for (int axis = 0; axis < weight.shape.rank(); ++axis) shape.push_back(weight.shape[axis]);
+    const Shape listed(std::span<const int64_t>(found->second));
     Comparison comparison;
     comparison.name = name;
     comparison.shape = found->second;
-    comparisons.push_back(shape == found->second ? comparison
-                                                 : not_compared(name, "the shape is " + to_string(shape) +
-                                                                          ", but in the list it is " +
-                                                                          to_string(found->second)));
+    comparisons.push_back(same_but_for_ones(weight.shape, listed)
+                              ? comparison
+                              : not_compared(name, "the shape is " + to_string(weight.shape) +
+                                                       ", but in the list it is " + to_string(listed)));
     left.erase(name);
   });
   for (const auto& [name, shape] : left) {

@@ -178,6 +178,8 @@ Tensor viewed(const Tensor& value, ValueName::View view, const std::vector<int64
     case ValueName::View::tokens_as_image:
       if (shape.size() != 4 || value.shape().rank() != 3) return value;  // the comparison tells
       return to_image(value, shape[2], shape[3]);
+    case ValueName::View::image_as_tokens:
+      return value.shape().rank() == 4 ? to_tokens(value) : value;
     case ValueName::View::mean_and_std:
       return mean_and_std(value);
     case ValueName::View::first_values: {

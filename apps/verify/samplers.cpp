@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "apps/verify/cases.h"
 #include "models/checkpoints/config.h"
@@ -85,13 +86,13 @@ Comparison compare_numbers(const std::string& name, const std::vector<float>& ac
 
 // ---- Runs of diffusers' schedulers
 
-const std::map<std::string, SamplerKind>& schedulers() {
-  static const std::map<std::string, SamplerKind> table = {
-      {"DDIMScheduler", SamplerKind::ddim},
-      {"DDPMScheduler", SamplerKind::ddpm},
-      {"DPMSolverMultistepScheduler", SamplerKind::dpmpp_2m},
-      {"EulerAncestralDiscreteScheduler", SamplerKind::euler_ancestral},
-      {"EulerDiscreteScheduler", SamplerKind::euler},
+const std::map<std::string, std::string>& schedulers() {
+  static const std::map<std::string, std::string> table = {
+      {"DDIMScheduler", "ddim"},
+      {"DDPMScheduler", "ddpm"},
+      {"DPMSolverMultistepScheduler", "dpmpp_2m"},
+      {"EulerAncestralDiscreteScheduler", "euler_ancestral"},
+      {"EulerDiscreteScheduler", "euler"},
   };
   return table;
 }
@@ -116,7 +117,7 @@ const std::map<std::string, nlohmann::json>& only_values() {
 }
 
 struct SchedulerRun {
-  SamplerKind kind;
+  const Sampler* sampler;
   nlohmann::json config;
   float eta = 0;
 };
@@ -126,7 +127,7 @@ SchedulerRun scheduler_run(const Params& run, const Params& betas) {
   const std::string scheduler = run.text("scheduler");
   const auto found = schedulers().find(scheduler);
   if (found == schedulers().end()) throw NotBuilt("the sampler of " + scheduler + " is not built yet");
-  SchedulerRun result{.kind = found->second, .config = betas.values()};
+  SchedulerRun result{.sampler = &sampler_named(found->second), .config = betas.values()};
   const Params config = run.object("config");
   for (const auto& [key, value] : config.values().items()) {
     const auto only = only_values().find(key);
@@ -138,7 +139,7 @@ SchedulerRun scheduler_run(const Params& run, const Params& betas) {
   }
   const Params step = run.object("step_kwargs");
   for (const std::string& key : step.keys()) {
-    if (key == "eta" && result.kind == SamplerKind::ddim) continue;
+    if (key == "eta" && result.sampler == &sampler_named("ddim")) continue;
     if (step.number(key, 0) != 0) throw NotBuilt(scheduler + " with " + key + " is not built yet");
   }
   result.eta = static_cast<float>(step.number("eta", 0));
@@ -172,19 +173,24 @@ std::vector<Trajectory> trajectories_of(const Case& the_case) {
 }
 
 // Runs the sampler; the latents are those before the first step and after each.
-std::vector<Tensor> latents_of(SamplerKind kind, const Plan& plan, float eta, const SafetensorsFile& file) {
+std::vector<Tensor> latents_of(const Sampler& sampler, const Plan& plan, float eta,
+                               const SafetensorsFile& file) {
   const Tensor x0 = file.at("in/x0").to_tensor();
   std::vector<Tensor> latents = {scale(x0, plan.init_noise_sigma)};
-  const Noise noise = noise_of(file.at("in/noise"));
-  sample(kind, plan, eta, formula_model, x0, noise,
-         [&](const Step& step) { latents.push_back(step.latent); });
+  sample(sampler,
+         {.plan = plan,
+          .model = formula_model,
+          .noise = noise_of(file.at("in/noise")),
+          .eta = eta,
+          .on_step = [&](const Step& step) { latents.push_back(step.latent); }},
+         x0);
   return latents;
 }
 
 void run_diffusers_trajectory(const SafetensorsFile& file, SchedulerRun run, const Trajectory& trajectory,
                               Comparisons& comparisons) {
   run.config["prediction_type"] = trajectory.predicts_v ? "v_prediction" : "epsilon";
-  const Plan plan = cutaway::plan(run.kind, scheduler_config(run.config, file.path()), trajectory.steps);
+  const Plan plan = cutaway::plan(*run.sampler, scheduler_config(run.config, file.path()), trajectory.steps);
   const auto compare_list = [&](const std::string& name, const std::vector<float>& ours, double relative,
                                 double least) {
     const StoredTensor* stored = file.find(trajectory.prefix + name);
@@ -195,7 +201,8 @@ void run_diffusers_trajectory(const SafetensorsFile& file, SchedulerRun run, con
   if (!plan.sigmas.empty()) compare_list("sigmas", plan.sigmas, 5e-6, 1e-3);
   compare_list("init_noise_sigma", {plan.init_noise_sigma}, 5e-6, 1);
   const StoredTensor& expected = file.at(trajectory.prefix + "out/latents");
-  comparisons.push_back(compare_steps(expected.name, expected, latents_of(run.kind, plan, run.eta, file)));
+  comparisons.push_back(
+      compare_steps(expected.name, expected, latents_of(*run.sampler, plan, run.eta, file)));
 }
 
 // ---- Schedules and the forward process
@@ -299,13 +306,10 @@ Comparisons run_denoiser(const Case& the_case, const SafetensorsFile& file) {
   return comparisons;
 }
 
-SamplerKind kdiffusion_sampler(const std::string& name) {
-  static const std::map<std::string, SamplerKind> table = {{"dpmpp_2m", SamplerKind::dpmpp_2m},
-                                                           {"euler", SamplerKind::euler},
-                                                           {"euler_ancestral", SamplerKind::euler_ancestral}};
-  const auto found = table.find(name);
-  if (found == table.end()) throw NotBuilt("k-diffusion's sampler " + name + " is not built yet");
-  return found->second;
+const Sampler& kdiffusion_sampler(const std::string& name) {
+  static const std::set<std::string> known = {"dpmpp_2m", "euler", "euler_ancestral"};
+  if (!known.contains(name)) throw NotBuilt("k-diffusion's sampler " + name + " is not built yet");
+  return sampler_named(name);
 }
 
 }  // namespace
@@ -328,7 +332,7 @@ Comparisons run_diffusers_sampler(const Case& the_case) {
 Comparisons run_kdiffusion_sampler(const Case& the_case) {
   const SafetensorsFile file = SafetensorsFile::open(the_case.path());
   if (the_case.part == "denoiser") return run_denoiser(the_case, file);
-  const SamplerKind kind = kdiffusion_sampler(the_case.part);
+  const Sampler& sampler = kdiffusion_sampler(the_case.part);
   const NoiseSchedule schedule = stable_diffusion_schedule(the_case.entry->params);
   Comparisons comparisons;
   for (const Trajectory& trajectory : trajectories_of(the_case)) {
@@ -336,7 +340,7 @@ Comparisons run_kdiffusion_sampler(const Case& the_case) {
         trajectory.predicts_v ? PredictionType::v_prediction : PredictionType::epsilon;
     const Plan plan = plan_for_sigmas(schedule, type, file.at(trajectory.prefix + "in/sigmas").to_floats());
     const StoredTensor& expected = file.at(trajectory.prefix + "out/latents");
-    comparisons.push_back(compare_steps(expected.name, expected, latents_of(kind, plan, 0, file)));
+    comparisons.push_back(compare_steps(expected.name, expected, latents_of(sampler, plan, 0, file)));
   }
   return comparisons;
 }

@@ -21,6 +21,7 @@ struct ValueName {
   enum class View {
     as_is,
     tokens_as_image,  // [N, H W, C] here, [N, C, H, W] there
+    image_as_tokens,  // [N, C, H, W] here, [N, H W, C] there
     mean_and_std,     // two numbers: the mean, and the standard deviation (divided by n)
     first_values,     // the first few in row-major order
   };

@@ -14,14 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-std::vector<int64_t> without_ones(const Shape& shape) {
-  std::vector<int64_t> extents;
-  for (int i = 0; i < shape.rank(); ++i) {
-    if (shape[i] != 1) extents.push_back(shape[i]);
-  }
-  return extents;
-}
-
 // ---- Sizes
 
 // Looks sizes up in a checkpoint of CompVis' naming.
@@ -249,14 +241,10 @@ PartSource::PartSource(const TensorSet& tensors, const std::string& prefix,
   }
 }
 
-std::optional<Weight> PartSource::find(const std::string& name, const Shape& needed) const {
+std::optional<Weight> PartSource::find(const std::string& name, const Shape&) const {
   const auto found = stored_.find(name);
   if (found == stored_.end()) return std::nullopt;
-  Weight weight = tensors_.weight(*found->second);
-  // A 1x1 convolution and a linear layer hold the same numbers in the same order, and some formats leave out
-  // leading extents of 1.
-  if (weight.shape != needed && without_ones(weight.shape) == without_ones(needed)) weight.shape = needed;
-  return weight;
+  return tensors_.weight(*found->second);
 }
 
 namespace {

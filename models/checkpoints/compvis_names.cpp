@@ -61,7 +61,7 @@ constexpr Rename unet_resblock[] = {{"norm1", "in_layers.0"},          {"conv1",
                                     {"time_emb_proj", "emb_layers.1"}, {"norm2", "out_layers.0"},
                                     {"conv2", "out_layers.3"},         {"conv_shortcut", "skip_connection"}};
 
-// d1 to d4. In ldm every skip connection ends one of the input_blocks: the first convolution, then each
+// d1 to d4. At CompVis every skip connection ends one of the input_blocks: the first convolution, then each
 // ResBlock (with its Transformer) and each Downsample.
 std::optional<std::string> down_name(Pieces p, const UNetConfig& config) {
   const auto levels = static_cast<int64_t>(config.block_out_channels.size());

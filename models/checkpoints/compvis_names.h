@@ -1,4 +1,4 @@
-// The names that CompVis' original code (ldm) gives the weights of Stable Diffusion, computed from ours,
+// The names that CompVis' original code gives the weights of Stable Diffusion, computed from ours,
 // which are diffusers'. Single-file checkpoints use them.   Doc: docs/checkpoints.md
 #pragma once
 
@@ -16,12 +16,12 @@ inline constexpr const char* compvis_vae_prefix = "first_stage_model.";
 inline constexpr const char* compvis_text_prefix =
     "cond_stage_model.transformer.";  // then transformers' own names
 
-/// "down_blocks.0.resnets.1.conv1.weight" -> "input_blocks.2.0.in_layers.2.weight". ldm numbers all blocks of
+/// "down_blocks.0.resnets.1.conv1.weight" -> "input_blocks.2.0.in_layers.2.weight". CompVis numbers all blocks of
 /// one side in a row, so the answer depends on how many there are at each level. Nothing for a name that no
 /// UNet of this configuration has the like of.
 std::optional<std::string> compvis_unet_name(const std::string& name, const UNetConfig& config);
 
-/// "decoder.up_blocks.0.resnets.1.conv1.weight" -> "decoder.up.3.block.1.conv1.weight": ldm counts the
+/// "decoder.up_blocks.0.resnets.1.conv1.weight" -> "decoder.up.3.block.1.conv1.weight": CompVis counts the
 /// decoder's levels from the finest. Its attention stores 1x1 convolutions where ours are linear layers:
 /// [C, C, 1, 1] in place of [C, C].
 std::optional<std::string> compvis_vae_name(const std::string& name, const VaeConfig& config);

@@ -158,7 +158,7 @@ UNetConfig unet_config(const json& values, const std::string& where) {
   unet.cross_attention_dim = config.integer("cross_attention_dim", unet.cross_attention_dim);
   unet.norm_num_groups = config.integer("norm_num_groups", unet.norm_num_groups);
   unet.norm_eps = config.number("norm_eps", unet.norm_eps, 0, 1);
-  unet.use_linear_projection = config.flag("use_linear_projection", false);
+  config.flag("use_linear_projection", false);  // how files write proj_in and proj_out; see nn/load.h
   unet.time.cos_first = config.flag("flip_sin_to_cos", true);
   unet.time.freq_shift = config.number("freq_shift", 0, 0, 1);
 

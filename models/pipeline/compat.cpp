@@ -1,6 +1,5 @@
 #include "models/pipeline/compat.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "tensor/error.h"
@@ -8,8 +7,6 @@
 
 namespace cutaway {
 namespace {
-
-using enum SamplerKind;
 
 const std::vector<Compat>& table() {
   static const std::vector<Compat> rows = {
@@ -23,7 +20,7 @@ const std::vector<Compat>& table() {
        .start_scale = StartScale::diffusers,
        .ddim_is_euler = false,
        .ddim_leaves_out_last = false,
-       .samplers = {ddim, ddpm, euler, euler_ancestral, dpmpp_2m, dpmpp_2m_karras}},
+       .samplers = {"ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras"}},
       {.name = "webui",
        .prompt_weights = PromptWeights::webui,
        .start_noise = RandomSource::cuda,
@@ -34,7 +31,7 @@ const std::vector<Compat>& table() {
        .start_scale = StartScale::sigma,
        .ddim_is_euler = false,
        .ddim_leaves_out_last = true,
-       .samplers = {ddim, euler, euler_ancestral, dpmpp_2m, dpmpp_2m_karras}},
+       .samplers = {"ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras"}},
       {.name = "comfyui",
        .prompt_weights = PromptWeights::comfyui,
        .start_noise = RandomSource::cpu,
@@ -45,7 +42,7 @@ const std::vector<Compat>& table() {
        .start_scale = StartScale::whole_variance,
        .ddim_is_euler = true,
        .ddim_leaves_out_last = false,
-       .samplers = {ddim, ddpm, euler, euler_ancestral, dpmpp_2m, dpmpp_2m_karras}},
+       .samplers = {"ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras"}},
       {.name = "compvis",
        .prompt_weights = PromptWeights::none,
        .start_noise = RandomSource::cuda,
@@ -56,7 +53,7 @@ const std::vector<Compat>& table() {
        .start_scale = StartScale::sigma,
        .ddim_is_euler = false,
        .ddim_leaves_out_last = false,
-       .samplers = {ddim}},
+       .samplers = {"ddim"}},
   };
   return rows;
 }
@@ -88,23 +85,24 @@ const char* name_of(Value value, const Named<Value> (&known)[n]) {
   return "";
 }
 
-void must_have(const Compat& program, SamplerKind sampler) {
-  if (std::find(program.samplers.begin(), program.samplers.end(), sampler) != program.samplers.end()) return;
+void must_have(const Compat& program, std::string_view sampler) {
   std::string known;
-  for (const SamplerKind kind : program.samplers)
-    known += (known.empty() ? "" : ", ") + std::string(to_string(kind));
-  throw Error(std::string(program.name) + " has no sampler " + to_string(sampler) +
+  for (const std::string& name : program.samplers) {
+    if (name == sampler) return;
+    known += (known.empty() ? "" : ", ") + name;
+  }
+  throw Error(std::string(program.name) + " has no sampler " + std::string(sampler) +
               ", so there is nothing to be equal to; it has " + known);
 }
 
 // diffusers has no spacings but its own and karras, which is a setting of its scheduler.
-Plan diffusers_plan(SamplerKind sampler, LevelSpacing spacing, SchedulerConfig config, int steps) {
-  if (spacing == LevelSpacing::karras && (sampler == euler || sampler == dpmpp_2m)) {
+Plan diffusers_plan(const Sampler& sampler, LevelSpacing spacing, SchedulerConfig config, int steps) {
+  const std::string name = sampler.name;
+  if (spacing == LevelSpacing::karras && (name == "euler" || name == "dpmpp_2m")) {
     config.use_karras_sigmas = true;
   } else if (spacing != LevelSpacing::by_sampler &&
-             !(spacing == LevelSpacing::karras && sampler == dpmpp_2m_karras)) {
-    throw Error(std::string("diffusers cannot space the noise levels of ") + to_string(sampler) + " as " +
-                to_string(spacing) +
+             !(spacing == LevelSpacing::karras && sampler.spacing == spacing)) {
+    throw Error("diffusers cannot space the noise levels of " + name + " as " + to_string(spacing) +
                 ": it has karras for euler and dpmpp_2m; --compat webui or comfyui has others");
   }
   return plan(sampler, config, steps);
@@ -133,26 +131,26 @@ RandomSource random_source_named(std::string_view name) { return named("source o
 const char* to_string(PromptWeights weights) { return name_of(weights, weight_rules); }
 const char* to_string(RandomSource source) { return name_of(source, sources); }
 
-Route route(const Compat& program, SamplerKind sampler, LevelSpacing spacing, const SchedulerConfig& config,
-            int steps, float eta) {
-  must_have(program, sampler);
+Route route(const Compat& program, const Sampler& sampler, LevelSpacing spacing,
+            const SchedulerConfig& config, int steps, float eta) {
+  must_have(program, sampler.name);
   if (program.levels == LevelRule::diffusers)
-    return {sampler, diffusers_plan(sampler, spacing, config, steps)};
+    return {&sampler, diffusers_plan(sampler, spacing, config, steps)};
 
   const NoiseSchedule schedule = schedule_in_double(config);
-  if (sampler == ddim && !program.ddim_is_euler) {
+  const bool ddim = sampler.name == std::string_view("ddim");
+  if (ddim && !program.ddim_is_euler) {
     if (spacing != LevelSpacing::by_sampler) {
       throw Error(std::string("ddim of ") + program.name +
                   " has time steps of its own; leave out --schedule");
     }
-    return {sampler,
+    return {&sampler,
             plan_compvis_ddim(schedule, config.prediction_type, steps, program.ddim_leaves_out_last)};
   }
-  if (sampler == ddim && eta > 0)
+  if (ddim && eta > 0)
     throw Error(std::string("ddim of ") + program.name + " takes no eta: it is euler there");
 
-  if (spacing == LevelSpacing::by_sampler)
-    spacing = sampler == dpmpp_2m_karras ? LevelSpacing::karras : LevelSpacing::normal;
+  if (spacing == LevelSpacing::by_sampler) spacing = sampler.spacing;
   const std::vector<float> levels = spaced_levels(spacing, schedule.sigmas(), steps);
   Plan plan = plan_for_sigmas(schedule, config.prediction_type, levels);
   if (program.levels == LevelRule::kdiffusion_whole_timesteps) round_timesteps(plan);
@@ -161,8 +159,8 @@ Route route(const Compat& program, SamplerKind sampler, LevelSpacing spacing, co
   const bool from_the_last = sigma > schedule.sigmas().back() * (1 - 1e-5F);
   if (program.start_scale == StartScale::whole_variance && from_the_last)
     plan.init_noise_sigma = std::sqrt(1 + sigma * sigma);
-  if (sampler == ddpm) return {sampler, preserving(plan)};
-  return {sampler == ddim ? euler : sampler, plan};
+  if (ddim) return {&sampler_named("euler"), plan};
+  return {&sampler, sampler.scale == Variance::preserving ? preserving(plan) : plan};
 }
 
 }  // namespace cutaway

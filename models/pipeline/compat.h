@@ -6,8 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "samplers/levels/plan.h"
-#include "samplers/levels/spacing.h"
+#include "samplers/sampler.h"
 
 namespace cutaway {
 
@@ -37,7 +36,7 @@ struct Compat {
   StartScale start_scale;
   bool ddim_is_euler;  // "ddim" walks the noise levels as Euler's method
   bool ddim_leaves_out_last;
-  std::vector<SamplerKind> samplers;  // those that the program has
+  std::vector<std::string> samplers;  // those that the program has
 };
 
 /// diffusers, webui, comfyui, compvis. Throws Error when there is no program of this name.
@@ -52,11 +51,11 @@ const char* to_string(RandomSource source);
 
 /// The steps of a run as the program takes them, and the sampler that walks them (comfyui's ddim is euler).
 struct Route {
-  SamplerKind sampler;
+  const Sampler* sampler;
   Plan plan;
 };
 /// Throws Error when the program has no such sampler or spacing, or steps and eta do not suit it.
-Route route(const Compat& compat, SamplerKind sampler, LevelSpacing spacing, const SchedulerConfig& config,
+Route route(const Compat& compat, const Sampler& sampler, LevelSpacing spacing, const SchedulerConfig& config,
             int steps, float eta);
 
 }  // namespace cutaway

@@ -49,7 +49,7 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
 
   RunStart run;
   Route way =
-      route(options.compat, options.sampler, options.spacing, model.scheduler, options.steps, options.eta);
+      route(options.compat, *options.sampler, options.spacing, model.scheduler, options.steps, options.eta);
   run.sampler = way.sampler;
   run.plan = std::move(way.plan);
   Tensor picture;

@@ -9,7 +9,7 @@ namespace cutaway {
 
 /// What a run begins with, and what it must remember of a picture that was given.
 struct RunStart {
-  SamplerKind sampler = SamplerKind::ddim;  // the one that takes the steps
+  const Sampler* sampler = nullptr;  // the one that takes the steps
   Plan plan;                                // the steps that are left to take
   Tensor noise;                             // [batch, 4, h, w] of variance 1
   Tensor start;  // what the sampler starts from: the noise, or the picture's latent with noise in it

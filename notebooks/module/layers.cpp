@@ -78,7 +78,7 @@ struct Signature {
   Call call;
 };
 
-Signature signature(const DownBlock& part) {
+Signature signature(const sd::DownBlock& part) {
   return {"h, temb, prompt -> h, skips", [&part](const Layer& layer, const py::args& args) -> py::object {
             const Arguments given(layer, args, 3, 3);
             std::vector<Tensor> skips;
@@ -88,7 +88,7 @@ Signature signature(const DownBlock& part) {
           }};
 }
 
-Signature signature(const UpBlock& part) {
+Signature signature(const sd::UpBlock& part) {
   return {"h, temb, prompt, skips", [&part](const Layer& layer, const py::args& args) -> py::object {
             const Arguments given(layer, args, 4, 4);
             std::vector<Tensor> skips = to_tensors(given.object(3));

@@ -211,7 +211,7 @@ void bind_stable_diffusion(py::module_& module) {
             GenerateOptions options;
             options.prompt = prompt;
             options.negative_prompt = negative_prompt;
-            options.sampler = sampler_named(sampler);
+            options.sampler = &sampler_named(sampler);
             options.steps = steps;
             options.guidance_scale = cfg;
             options.eta = eta;

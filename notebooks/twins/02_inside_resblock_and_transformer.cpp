@@ -82,7 +82,7 @@ Tensor transformer(const SpatialTransformer& layer, const Tensor& x, const Tenso
 
   Tensor h = layer.norm(x);
   report("std of Transformer norm", std_of(h));
-  h = std::get<Conv2d>(layer.proj_in)(h);
+  h = layer.proj_in(h);
   report("std of Transformer proj_in", std_of(h));
   Tensor tokens = to_tokens(h);  // [N, H W, C]
   Tensor table;
@@ -106,7 +106,7 @@ Tensor transformer(const SpatialTransformer& layer, const Tensor& x, const Tenso
   tokens = add(tokens, h);
 
   h = to_image(tokens, x.shape()[2], x.shape()[3]);
-  h = std::get<Conv2d>(layer.proj_out)(h);
+  h = layer.proj_out(h);
   report("std of Transformer proj_out", std_of(h));
   h = add(h, x);
   report("std of Transformer result", std_of(h));
@@ -138,7 +138,7 @@ Middle middle_of_a_cat(const StableDiffusion& model) {
 int main(int argc, char** argv) {
   return run(argc, argv, [](const StableDiffusion& model) {
     const Middle middle = middle_of_a_cat(model);
-    const UpBlock& up = model.unet.up_blocks[3];
+    const sd::UpBlock& up = model.unet.up_blocks[3];
     Inputs inputs(up.resnets[0].path, up.attentions[0].path);
     {
       const Observe observing(inputs);

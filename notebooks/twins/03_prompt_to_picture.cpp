@@ -7,8 +7,8 @@
 
 #include "notebooks/twins/report.h"
 #include "samplers/guidance.h"
-#include "samplers/levels/plan.h"
 #include "samplers/noise/torch_cpu.h"
+#include "samplers/sampler.h"
 #include "tensor/ops.h"
 
 using namespace cutaway;
@@ -87,7 +87,7 @@ void draw(const StableDiffusion& model) {
   Tensor latent = TorchRandom(2).randn({1, 4, 16, 16});
   report("std of the noise", std_of(latent));
 
-  const Plan steps = plan(SamplerKind::ddim, model.scheduler, count);
+  const Plan steps = plan(sampler_named("ddim"), model.scheduler, count);
   std::map<int64_t, double> left, right;
   for (int i = 0; i < steps.count(); ++i) {
     AttentionMaps maps;

@@ -1,23 +1,12 @@
 #include "samplers/levels/plan.h"
 
-#include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "tensor/error.h"
-#include "tensor/files/text.h"
 
 namespace cutaway {
 namespace {
-
-struct NamedSampler {
-  const char* name;
-  SamplerKind kind;
-};
-constexpr NamedSampler samplers[] = {
-    {"ddim", SamplerKind::ddim},         {"ddpm", SamplerKind::ddpm},
-    {"euler", SamplerKind::euler},       {"euler_ancestral", SamplerKind::euler_ancestral},
-    {"dpmpp_2m", SamplerKind::dpmpp_2m}, {"dpmpp_2m_karras", SamplerKind::dpmpp_2m_karras},
-};
 
 // ab = 1 / (1 + sigma^2)
 double alpha_bar_of(double sigma) { return 1 / (1 + sigma * sigma); }
@@ -40,12 +29,14 @@ void follow_sigmas(Plan& plan, const std::vector<float>& sigmas) {
 }
 
 // ddim, ddpm: whole training time steps, each going num_train_timesteps / steps down.
-void plan_ddim_or_ddpm(Plan& plan, SamplerKind kind, const SchedulerConfig& config, int steps) {
+// ab_end: the last step leads there.
+Plan plan_whole_timesteps(const SchedulerConfig& config, int steps, float ab_end) {
+  Plan plan;
+  plan.prediction_type = config.prediction_type;
   const NoiseSchedule schedule(config);
   const TimestepSpacing spacing = config.timestep_spacing == TimestepSpacing::by_sampler
                                       ? TimestepSpacing::leading
                                       : config.timestep_spacing;
-  const float ab_end = kind == SamplerKind::ddpm || config.set_alpha_to_one ? 1.0F : schedule.alpha_bar(0);
   for (const double spaced : spaced_timesteps(spacing, schedule.count(), steps, config.steps_offset)) {
     const auto t = static_cast<int64_t>(std::nearbyint(spaced));
     const int64_t t_to = t - schedule.count() / steps;
@@ -62,6 +53,7 @@ void plan_ddim_or_ddpm(Plan& plan, SamplerKind kind, const SchedulerConfig& conf
   }
   if (config.clip_sample) plan.clip_sample_range = static_cast<float>(config.clip_sample_range);
   plan.variance_type = config.variance_type;
+  return plan;
 }
 
 std::vector<float> schedule_sigmas(const SchedulerConfig& config) {
@@ -76,8 +68,19 @@ TimestepSpacing spacing_or_linspace(const SchedulerConfig& config) {
   return spacing == TimestepSpacing::by_sampler ? TimestepSpacing::linspace : spacing;
 }
 
-// euler, euler_ancestral: the last step goes to sigma 0.
-void plan_euler(Plan& plan, const SchedulerConfig& config, int steps, bool karras) {
+}  // namespace
+
+Plan plan_ddim(const SchedulerConfig& config, int steps) {
+  return plan_whole_timesteps(config, steps,
+                              config.set_alpha_to_one ? 1 : NoiseSchedule(config).alpha_bar(0));
+}
+
+Plan plan_ddpm(const SchedulerConfig& config, int steps) { return plan_whole_timesteps(config, steps, 1); }
+
+// The last step goes to sigma 0.
+Plan plan_euler(const SchedulerConfig& config, int steps) {
+  Plan plan;
+  plan.prediction_type = config.prediction_type;
   const TimestepSpacing spacing = spacing_or_linspace(config);
   const std::vector<float> all = schedule_sigmas(config);
   std::vector<double> sigmas;
@@ -85,7 +88,7 @@ void plan_euler(Plan& plan, const SchedulerConfig& config, int steps, bool karra
     plan.timesteps.push_back(static_cast<float>(t));
     sigmas.push_back(sigma_at(all, plan.timesteps.back()));
   }
-  if (karras) {
+  if (config.use_karras_sigmas) {
     sigmas = karras_sigmas(sigmas.back(), sigmas.front(), steps);
     for (size_t i = 0; i < sigmas.size(); ++i)
       plan.timesteps[i] = static_cast<float>(timestep_of(all, sigmas[i]));
@@ -96,15 +99,25 @@ void plan_euler(Plan& plan, const SchedulerConfig& config, int steps, bool karra
   plan.variance = Variance::exploding;
   const float sigma = levels.front();
   plan.init_noise_sigma = spacing == TimestepSpacing::leading ? std::sqrt(sigma * sigma + 1) : sigma;
+  return plan;
 }
 
-// dpmpp_2m: whole training time steps; the last of steps + 1 is left out, the run ends at final_sigmas_type.
-void plan_dpmpp_2m(Plan& plan, const SchedulerConfig& config, int steps, bool karras) {
+// Without Karras spacing, whatever the config says.
+Plan plan_euler_ancestral(const SchedulerConfig& config, int steps) {
+  SchedulerConfig plain = config;
+  plain.use_karras_sigmas = false;
+  return plan_euler(plain, steps);
+}
+
+// Whole training time steps; the last of steps + 1 is left out, the run ends at final_sigmas_type.
+Plan plan_dpmpp_2m(const SchedulerConfig& config, int steps) {
+  Plan plan;
+  plan.prediction_type = config.prediction_type;
   const TimestepSpacing spacing = spacing_or_linspace(config);
   const std::vector<float> all = schedule_sigmas(config);
   const int64_t points = spacing == TimestepSpacing::trailing ? steps : steps + 1;
   std::vector<double> sigmas;
-  if (karras) {
+  if (config.use_karras_sigmas) {
     sigmas = karras_sigmas(all.front(), all.back(), steps);
     for (const double sigma : sigmas)
       plan.timesteps.push_back(static_cast<float>(std::nearbyint(timestep_of(all, sigma))));
@@ -122,58 +135,6 @@ void plan_dpmpp_2m(Plan& plan, const SchedulerConfig& config, int steps, bool ka
   follow_sigmas(plan, levels);
   plan.first_order_last = config.euler_at_final || (config.lower_order_final && steps < 15) ||
                           config.final_sigmas_type == FinalSigma::zero;
-}
-
-}  // namespace
-
-SamplerKind sampler_named(std::string_view name) {
-  std::string known;
-  for (const NamedSampler& sampler : samplers) {
-    if (name == sampler.name) return sampler.kind;
-    known += (known.empty() ? "" : ", ") + std::string(sampler.name);
-  }
-  throw Error("there is no sampler " + in_quotes(name) + "; the samplers are " + known +
-              did_you_mean(name, sampler_names()));
-}
-
-std::vector<std::string> sampler_names() {
-  std::vector<std::string> names;
-  for (const NamedSampler& sampler : samplers) names.emplace_back(sampler.name);
-  return names;
-}
-
-const char* to_string(SamplerKind kind) {
-  for (const NamedSampler& sampler : samplers) {
-    if (sampler.kind == kind) return sampler.name;
-  }
-  return "unknown";
-}
-
-Plan plan(SamplerKind kind, const SchedulerConfig& config, int steps) {
-  if (steps < 1 || steps > config.num_train_timesteps) {
-    throw Error("the number of steps is " + std::to_string(steps) + ", but must be from 1 to " +
-                std::to_string(config.num_train_timesteps) + ", the model's training time steps");
-  }
-  Plan plan;
-  plan.prediction_type = config.prediction_type;
-  switch (kind) {
-    case SamplerKind::ddim:
-    case SamplerKind::ddpm:
-      plan_ddim_or_ddpm(plan, kind, config, steps);
-      break;
-    case SamplerKind::euler:
-      plan_euler(plan, config, steps, config.use_karras_sigmas);
-      break;
-    case SamplerKind::euler_ancestral:
-      plan_euler(plan, config, steps, false);
-      break;
-    case SamplerKind::dpmpp_2m:
-      plan_dpmpp_2m(plan, config, steps, config.use_karras_sigmas);
-      break;
-    case SamplerKind::dpmpp_2m_karras:
-      plan_dpmpp_2m(plan, config, steps, true);
-      break;
-  }
   return plan;
 }
 
@@ -193,18 +154,6 @@ Plan plan_for_sigmas(const NoiseSchedule& schedule, PredictionType prediction_ty
     plan.timesteps.push_back(static_cast<float>(timestep_of(all, sigmas[i])));
   plan.first_order_last = sigmas.back() == 0;
   return plan;
-}
-
-Prediction ask(const Model& model, const Plan& plan, int i, const Tensor& x) {
-  const auto at = static_cast<size_t>(i);
-  const double ab = plan.alpha_bars[at];
-  const Tensor x_t = plan.variance == Variance::preserving ? x : scale(x, static_cast<float>(std::sqrt(ab)));
-  const Tensor output = model(x_t, plan.timesteps[at]);
-  if (output.shape() != x_t.shape()) {
-    throw Error("the sampler asked the model about a latent of shape " + to_string(x_t.shape()) +
-                ", but its answer has shape " + to_string(output.shape()) + "; the two must be equal");
-  }
-  return predicted(plan.prediction_type, x_t, output, ab);
 }
 
 }  // namespace cutaway

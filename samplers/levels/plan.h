@@ -2,22 +2,11 @@
 #pragma once
 
 #include <optional>
-#include <string>
-#include <string_view>
 #include <vector>
 
-#include "samplers/levels/prediction.h"
 #include "samplers/levels/schedule.h"
-#include "samplers/run.h"
 
 namespace cutaway {
-
-enum class SamplerKind { ddim, ddpm, euler, euler_ancestral, dpmpp_2m, dpmpp_2m_karras };
-
-/// Throws Error when there is no sampler of this name, with the known ones and the nearest.
-SamplerKind sampler_named(std::string_view name);
-std::vector<std::string> sampler_names();
-const char* to_string(SamplerKind kind);
 
 /// The scale that a sampler keeps its latent x in, at noise level ab:
 /// preserving:  x = sqrt(ab) x0 + sqrt(1 - ab) eps, of variance 1 throughout (DDPM, DDIM, DPM-Solver++);
@@ -42,18 +31,19 @@ struct Plan {
   int count() const { return static_cast<int>(timesteps.size()); }
 };
 
-/// The plan of diffusers' scheduler of that name, made with this config.
-/// Throws Error unless steps is from 1 to num_train_timesteps, or when the config's schedule cannot be walked
-/// in so many steps.
-Plan plan(SamplerKind kind, const SchedulerConfig& config, int steps);
+/// How diffusers' schedulers walk: each plan is that of the scheduler of the name, made with this config, and
+/// steps is from 1 to num_train_timesteps. They throw Error when the config's schedule cannot be walked in so
+/// many steps.
+Plan plan_ddim(const SchedulerConfig& config, int steps);
+Plan plan_ddpm(const SchedulerConfig& config, int steps);
+Plan plan_euler(const SchedulerConfig& config, int steps);
+Plan plan_euler_ancestral(const SchedulerConfig& config, int steps);
+Plan plan_dpmpp_2m(const SchedulerConfig& config, int steps);
 
 /// The plan of k-diffusion, for given noise levels that fall from sigmas[0], the last of which may be 0. The
 /// latent is kept as x0 + sigma eps; time steps lie on straight lines between log sigmas. Throws Error when
 /// they do not fall.
 Plan plan_for_sigmas(const NoiseSchedule& schedule, PredictionType prediction_type,
                      const std::vector<float>& sigmas);
-
-/// Asks the model at step i of a plan about the latent x.
-Prediction ask(const Model& model, const Plan& plan, int i, const Tensor& x);
 
 }  // namespace cutaway

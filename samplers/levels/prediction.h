@@ -30,6 +30,7 @@ inline Prediction from_v(const Tensor& x_t, const Tensor& v, double ab) {
   return {.x0 = sub(scale(x_t, signal), scale(v, noise)), .eps = add(scale(x_t, noise), scale(v, signal))};
 }
 
+/// x0 and eps of what the model answered for x_t, as its type says. All are [N, C, H, W].
 inline Prediction predicted(PredictionType type, const Tensor& x_t, const Tensor& output, double ab) {
   return type == PredictionType::epsilon ? from_eps(x_t, output, ab) : from_v(x_t, output, ab);
 }

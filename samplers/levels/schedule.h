@@ -19,8 +19,8 @@ namespace cutaway {
 /// How beta grows with t. scaled_linear: sqrt(beta) is linear (Rombach et al. 2022).
 /// squaredcos_cap_v2: alpha_bar follows a squared cosine (Nichol & Dhariwal 2021, eq. 17).
 enum class BetaSchedule { linear, scaled_linear, squaredcos_cap_v2 };
-/// What the model answers: the noise eps, or v = sqrt(ab)
-/// eps - sqrt(1 - ab) x0 (Salimans & Ho 2022, appendix D).
+/// What the model answers: the noise eps, or v = sqrt(ab) eps - sqrt(1 - ab) x0
+/// (Salimans & Ho 2022, appendix D).
 enum class PredictionType { epsilon, v_prediction };
 /// Which of the training time steps are taken (Lin et al. 2023, arXiv 2305.08891, table 2).
 /// by_sampler: leading for ddim and ddpm, linspace for the others.
@@ -30,8 +30,7 @@ enum class VarianceType { fixed_small, fixed_large };
 /// The noise level after the last step of dpmpp_2m: none, or that of training time step 0.
 enum class FinalSigma { zero, sigma_min };
 
-/// The value of this name in scheduler_config.json. Throws Error when
-/// it is unknown, and names the known ones.
+/// The value of this name in scheduler_config.json. Throws Error when it is unknown, with the known ones.
 BetaSchedule beta_schedule_named(std::string_view name);
 PredictionType prediction_type_named(std::string_view name);
 TimestepSpacing timestep_spacing_named(std::string_view name);
@@ -64,8 +63,8 @@ struct SchedulerConfig {
   FinalSigma final_sigmas_type = FinalSigma::zero;  // dpmpp_2m
 };
 
-/// beta and alpha_bar for every training time step, the same float32 bits
-/// that PyTorch computes for 1000 of them.
+/// beta and alpha_bar for every training time step, the same float32 bits that PyTorch computes for 1000 of
+/// them.
 struct NoiseSchedule {
   std::vector<float> betas;
   std::vector<float> alphas_cumprod;  // alpha_bar
@@ -79,8 +78,8 @@ struct NoiseSchedule {
   std::vector<float> sigmas() const;
 };
 
-/// Betas changed so that alpha_bar ends at exactly 0: the last x_t is
-/// pure noise. (Lin et al. 2023, algorithm 1)
+/// Betas changed so that alpha_bar ends at exactly 0: the last x_t is pure noise.
+/// (Lin et al. 2023, algorithm 1)
 std::vector<float> rescaled_to_zero_snr(const std::vector<float>& betas);
 
 /// `steps` of the time steps 0 to train_steps - 1, falling. linspace is not rounded.

@@ -1,4 +1,4 @@
-// The noise levels of k-diffusion and the programs around it, and DDIM's as latent diffusion spaced them.
+// The noise levels of k-diffusion and the programs around it, and DDIM's as CompVis spaced them.
 // Doc: docs/compat.md#noise-levels
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace cutaway {
 
-/// Which noise levels a run visits. by_sampler: karras for dpmpp_2m_karras, normal for the others.
+/// Which noise levels a run visits. by_sampler: as the sampler's row in samplers/sampler.cpp says.
 /// T is the last training time step.
 enum class LevelSpacing {
   by_sampler,
@@ -40,11 +40,11 @@ double sigma_between(const std::vector<float>& sigmas, double t);
 /// Throws Error for by_sampler, and when n is not from 1 to the number of training time steps.
 std::vector<float> spaced_levels(LevelSpacing spacing, const std::vector<float>& sigmas, int n);
 
-/// Time steps rounded to the training's, to the one whose log sigma is nearest
-/// (ComfyUI); k-diffusion leaves them between.
+/// Time steps rounded to the training's, to the one whose log sigma is nearest (ComfyUI); k-diffusion leaves
+/// them between.
 void round_timesteps(Plan& plan);
 
-/// DDIM as latent diffusion spaced it (CompVis, ldm/models/diffusion/ddim.py): time steps 1, 1 + c, 1 + 2 c,
+/// DDIM as CompVis spaced it (ldm/models/diffusion/ddim.py): time steps 1, 1 + c, 1 + 2 c,
 /// ... with c = floor(T / n), each stepping to the one before, the first to alpha_bar_0. Where c does not
 /// divide T there are more than n. The webui never takes the last of them. Throws Error when a time step lies
 /// behind the training's or none is left.

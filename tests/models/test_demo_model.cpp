@@ -171,7 +171,7 @@ TEST_CASE("every sampler draws a finite picture of another size") {
   for (const std::string& name : sampler_names()) {
     CAPTURE(name);
     GenerateOptions options = quick("a fish");
-    options.sampler = sampler_named(name);
+    options.sampler = &sampler_named(name);
     options.width = 80;
     options.height = 56;
     const GenerateResult result = demo().generate(options);

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "nn/formula_weights.h"
+#include "nn/load.h"
 #include "nn/resblock.h"
 #include "tensor/error.h"
 #include "tests/check.h"
@@ -43,17 +43,6 @@ bool any_loaded(ResBlock& block) {
 }
 
 }  // namespace
-
-TEST_CASE("names come in picture order, with the checkpoint's names") {
-  ResBlock block = small_block();
-  std::string names;
-  for_each_weight(block, "r", [&](const std::string& name, const Weight&) { names += name + " "; });
-  CHECK(
-      names ==
-      "r.norm1.weight r.norm1.bias r.conv1.weight r.conv1.bias r.time_emb_proj.weight r.time_emb_proj.bias "
-      "r.norm2.weight r.norm2.bias r.conv2.weight r.conv2.bias r.conv_shortcut.weight r.conv_shortcut.bias ");
-  CHECK(parameter_count(block) == 4 + 4 + 4 * 6 * 9 + 6 + 8 * 6 + 6 + 6 + 6 + 6 * 6 * 9 + 6 + 4 * 6 + 6);
-}
 
 TEST_CASE("loading fills every weight and gives every layer its path") {
   ResBlock block = small_block();
@@ -112,20 +101,19 @@ TEST_CASE("a layer that is not loaded says so with its path") {
       doctest::Contains("group_norm at unet.resnets.0.norm1: weight [4] has not been loaded"), Error);
 }
 
-TEST_CASE("the weight formula gives its recorded numbers") {
-  CHECK(fnv1a64("") == 14695981039346656037U);
-  CHECK(fnv1a64("conv_in.weight") == 2082520131938120871U);
-  CHECK(splitmix64(0) == 16294208416658607535U);
-  CHECK(splitmix64(12345678901234567890U) == 17967625711492519656U);
-  const std::optional<Weight> weight = FormulaSource().find("conv_in.weight", {320, 4, 3, 3});
-  const WeightValues w = weight->f32();
-  CHECK(w[0] == 0.023750007152557373F);
-  CHECK(w[1] == -0.127205953001976F);
-  // The values are borrowed from the weight, which has to live as long.
-  const std::optional<Weight> norm_weight = FormulaSource().find("conv_norm_out.weight", {320});
-  const WeightValues norm = norm_weight->f32();
-  CHECK(norm[0] == 0.9466798305511475F);
-  const std::optional<Weight> bias_weight = FormulaSource().find("conv_in.bias", {320});
-  const WeightValues bias = bias_weight->f32();
-  CHECK(bias[0] == -0.051596272736787796F);
+TEST_CASE("a linear layer's matrix fits a 1x1 convolution, and the other way round") {
+  const Tensor numbers = test::random_tensor({6, 4}, 1);
+  MapSource source;
+  source.weights["weight"] = Weight::of(numbers);
+  source.weights["bias"] = Weight::of(test::random_tensor({6}, 2));
+  Conv2d conv = conv1x1(4, 6);
+  load_weights(conv, "", source);
+  CHECK(conv.weight.shape == Shape{6, 4, 1, 1});
+  CHECK(conv.weight.f32()[5] == numbers.data()[5]);
+  source.weights["weight"].shape = Shape{6, 4, 1, 1};
+  Linear linear(4, 6);
+  load_weights(linear, "", source);
+  CHECK(linear.weight.shape == Shape{6, 4});
+  Linear transposed(6, 4);
+  CHECK_THROWS_WITH_AS(load_weights(transposed, "", source), doctest::Contains("2 mis-shaped"), Error);
 }

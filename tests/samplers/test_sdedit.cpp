@@ -47,15 +47,16 @@ TEST_CASE("first_step: int(steps * strength) steps are left, as in Python") {
 TEST_CASE("plan_from: a run that begins in the middle goes on as the whole one") {
   const Tensor x = random_tensor({1, 4, 3, 5}, 1);
   for (const std::string& name : sampler_names()) {
-    const SamplerKind kind = sampler_named(name);
-    const Plan whole = plan(kind, stable_diffusion(), 9);
+    const Sampler& sampler = sampler_named(name);
+    const Plan whole = plan(sampler, stable_diffusion(), 9);
     uint32_t draw = 0;
     std::vector<Tensor> latents;
     std::vector<uint32_t> draws;
-    sample(kind, whole, 0.5F, model, x, noise_from(draw), [&](const Step& step) {
+    const auto remember = [&](const Step& step) {
       latents.push_back(step.latent);
       draws.push_back(draw);
-    });
+    };
+    sample(sampler, {whole, model, noise_from(draw), 0.5F, remember}, x);
     for (const int first : {1, 4, 8}) {
       CAPTURE(name);
       CAPTURE(first);
@@ -63,10 +64,11 @@ TEST_CASE("plan_from: a run that begins in the middle goes on as the whole one")
       REQUIRE(rest.count() == 9 - first);
       draw = draws[static_cast<size_t>(first) - 1];
       std::vector<Tensor> again;
-      sample(kind, rest, 0.5F, model, latents[static_cast<size_t>(first) - 1], noise_from(draw),
-             [&](const Step& step) { again.push_back(step.latent); });
+      const auto compare = [&](const Step& step) { again.push_back(step.latent); };
+      sample(sampler, {rest, model, noise_from(draw), 0.5F, compare},
+             latents[static_cast<size_t>(first) - 1]);
       // dpmpp_2m has no earlier prediction to lean on: its first step is of first order.
-      const bool leans = kind == SamplerKind::dpmpp_2m || kind == SamplerKind::dpmpp_2m_karras;
+      const bool leans = name == "dpmpp_2m" || name == "dpmpp_2m_karras";
       if (leans && first < 8) {
         CHECK_DIFFERS(again.back(), latents.back(), 1e-6);
         CHECK_CLOSE(again.back(), latents.back(), 0.1);
@@ -94,7 +96,7 @@ TEST_CASE("noised: DDPM eq. 4 in the scale of the sampler") {
         CHECK_DIFFERS(exploding ? x : scale(x, static_cast<float>(1 / std::sqrt(ab))), preserving, 1);
       // The model, told the truth about the noise, sees the picture again.
       const Model knows = [&](const Tensor&, float) { return eps; };
-      CHECK_CLOSE(ask(knows, p, i, x).x0, x0, 1e-4);
+      CHECK_CLOSE(ask({p, knows}, static_cast<size_t>(i), x).x0, x0, 1e-4);
     }
   }
 }
@@ -105,8 +107,10 @@ TEST_CASE("a step may be given another latent, with which the run goes on") {
   uint32_t draw = 0;
   for (const std::string& name : sampler_names()) {
     CAPTURE(name);
-    const Tensor last = sample(sampler_named(name), stable_diffusion(), {.steps = 3}, model, x,
-                               noise_from(draw), [&](Step& step) { step.latent = other; });
+    const Sampler& sampler = sampler_named(name);
+    const auto replace = [&](Step& step) { step.latent = other; };
+    const Plan plan = cutaway::plan(sampler, stable_diffusion(), 3);
+    const Tensor last = sample(sampler, {plan, model, noise_from(draw), 0, replace}, x);
     CHECK_CLOSE(last, other, 0);
   }
 }

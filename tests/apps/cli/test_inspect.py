@@ -261,6 +261,27 @@ class Layouts(InspectTest):
         self.run_well("convert", "wide.safetensors", "--out", "back")
         self.assertTrue(read_safetensors(self.folder / "back" / UNET)[0] == tensors)
 
+    def test_linear_projections_there_and_back(self):
+        """As SD 2.x writes its UNet: proj_in and proj_out are matrices [C, C], and config.json says so."""
+        model = self.copy_of_demo()
+        tensors = read_safetensors(model / UNET)[0]
+        for name, (dtype, shape, raw) in tensors.items():
+            if ".proj_in.weight" in name or ".proj_out.weight" in name:
+                self.assertEqual(shape[2:], [1, 1])
+                tensors[name] = (dtype, shape[:2], raw)
+        write_safetensors(model / UNET, tensors)
+        config = dict(json.loads((model / "unet/config.json").read_text()), use_linear_projection=True)
+        (model / "unet/config.json").write_text(json.dumps(config))
+        self.same(self.picture(model), self.expected)
+        self.run_well("convert", model, "--out", "back")
+        self.assertTrue(read_safetensors(self.folder / "back" / UNET)[0] == tensors)
+        self.assertEqual(json.loads((self.folder / "back/unet/config.json").read_text()), config)
+        for out, read in (("one.safetensors", lambda path: read_safetensors(path)[0]), ("one.gguf", formats.read_gguf)):
+            self.run_well("convert", model, "--out", out)
+            for name, (_, shape, _) in read(self.folder / out).items():
+                if "diffusion_model" in name and (name.endswith(".proj_in.weight") or name.endswith(".proj_out.weight")):
+                    self.assertEqual(len(shape), 2, name)
+
     def test_single_file_that_does_not_fit(self):
         tensors, sizes = demo_in_compvis()
         (self.folder / "demo.json").write_text(json.dumps(sizes))

@@ -26,7 +26,7 @@ def paths_of(text):
 
 class PathsInDocs(ProgramTest):
     def test_find_what_is_no_path(self):
-        text = "`layer break unet.mid_blok`\n`models/unets/unet_sd.cpp`\nunet.prose\n```\n--edit 'unet.*.attn9=zero'\n```\n"
+        text = "`layer break unet.mid_blok`\n`models/unets/unet_sd.h`\nunet.prose\n```\n--edit 'unet.*.attn9=zero'\n```\n"
         self.assertEqual(list(paths_of(text)), [(1, "unet.mid_blok"), (5, "unet.*.attn9")])
 
     def test_all_are_layers(self):

@@ -94,7 +94,7 @@ TEST_CASE("the text encoder has transformers' names in CompVis' code too") {
                 [](const std::string& name) { return std::optional(compvis_text_prefix + name); }) == 0);
 }
 
-TEST_CASE("the numbers of ldm's blocks follow the sizes") {
+TEST_CASE("the numbers of CompVis' blocks follow the sizes") {
   // Worked by hand from openaimodel.py: one level that attends, one ResBlock: conv_in, block, no Downsample.
   const UNetConfig one{.block_out_channels = {32}, .attends = {true}, .heads = {8}, .layers_per_block = 1};
   CHECK(compvis_unet_name("up_blocks.0.attentions.1.norm.bias", one) == "output_blocks.1.1.norm.bias");

@@ -64,7 +64,6 @@ TEST_CASE("one head count for each level, as in SD 2") {
                                            {"cross_attention_dim", 1024}},
                                       "c");
   CHECK(unet.heads == std::vector<int64_t>{5, 10, 20, 20});
-  CHECK(unet.use_linear_projection);
 }
 
 TEST_CASE("what cannot be drawn right is refused, with the file, the key and the rule") {

@@ -14,7 +14,7 @@ namespace {
 
 const Shape two_pictures{2, 4, 4, 4}, one_picture{1, 4, 4, 4};
 
-SchedulerConfig sd() {
+SchedulerConfig stable_diffusion() {
   SchedulerConfig config;
   config.beta_schedule = BetaSchedule::scaled_linear;
   config.beta_start = 0.00085;
@@ -24,9 +24,9 @@ SchedulerConfig sd() {
   return config;
 }
 
-Plan plan_of(const char* program, SamplerKind kind, int steps,
+Plan plan_of(const char* program, const Sampler& sampler, int steps,
              LevelSpacing spacing = LevelSpacing::by_sampler) {
-  return route(compat_of(program), kind, spacing, sd(), steps, 0).plan;
+  return route(compat_of(program), sampler, spacing, stable_diffusion(), steps, 0).plan;
 }
 
 struct Drawn {
@@ -90,14 +90,14 @@ TEST_CASE("noise: whose numbers, one stream or one a picture, and where the step
 
 TEST_CASE(
     "steps: diffusers' line between sigmas, the others' between their logs; whole time steps in ComfyUI") {
-  const Plan diffusers = plan_of("diffusers", SamplerKind::euler, 20);
-  const Plan webui = plan_of("webui", SamplerKind::euler, 20);
-  const Plan comfyui = plan_of("comfyui", SamplerKind::euler, 20);
+  const Plan diffusers = plan_of("diffusers", sampler_named("euler"), 20);
+  const Plan webui = plan_of("webui", sampler_named("euler"), 20);
+  const Plan comfyui = plan_of("comfyui", sampler_named("euler"), 20);
   // SD's config says leading spacing to diffusers' euler only where timestep_spacing is set; here: linspace.
   CHECK(diffusers.sigmas.front() == doctest::Approx(webui.sigmas.front()).epsilon(1e-5));
   CHECK(std::fabs(diffusers.sigmas[7] - webui.sigmas[7]) > 1e-7F);
   CHECK(webui.sigmas == comfyui.sigmas);
-  const std::vector<float> all = schedule_in_double(sd()).sigmas();
+  const std::vector<float> all = schedule_in_double(stable_diffusion()).sigmas();
   for (size_t i = 0; i < 20; ++i) {
     const double t = 999 - 999.0 / 19 * static_cast<double>(i);
     CHECK(webui.timesteps[i] == doctest::Approx(t).epsilon(1e-5));
@@ -110,48 +110,49 @@ TEST_CASE(
 TEST_CASE(
     "scale of the starting noise: sigma in the webui, sqrt(1 + sigma^2) in ComfyUI from the last level "
     "only") {
-  const Plan webui = plan_of("webui", SamplerKind::euler, 20);
+  const Plan webui = plan_of("webui", sampler_named("euler"), 20);
   CHECK(webui.init_noise_sigma == webui.sigmas.front());
-  const Plan comfyui = plan_of("comfyui", SamplerKind::euler, 20);
+  const Plan comfyui = plan_of("comfyui", sampler_named("euler"), 20);
   const double sigma = comfyui.sigmas.front();
   CHECK(comfyui.init_noise_sigma == doctest::Approx(std::sqrt(1 + sigma * sigma)).epsilon(1e-6));
-  const Plan lower = plan_of("comfyui", SamplerKind::euler, 20, LevelSpacing::ddim_uniform);
+  const Plan lower = plan_of("comfyui", sampler_named("euler"), 20, LevelSpacing::ddim_uniform);
   CHECK(lower.init_noise_sigma == lower.sigmas.front());
 }
 
 TEST_CASE("ddim: the webui leaves out the last step, CompVis takes more for 30, ComfyUI's is euler") {
-  CHECK(plan_of("diffusers", SamplerKind::ddim, 30).count() == 30);
-  CHECK(plan_of("compvis", SamplerKind::ddim, 30).count() == 31);
-  CHECK(plan_of("webui", SamplerKind::ddim, 30).count() == 30);
-  CHECK(plan_of("webui", SamplerKind::ddim, 20).count() == 19);
-  const Route comfyui = route(compat_of("comfyui"), SamplerKind::ddim, LevelSpacing::by_sampler, sd(), 20, 0);
-  CHECK(comfyui.sampler == SamplerKind::euler);
-  CHECK(comfyui.plan.sigmas == plan_of("comfyui", SamplerKind::euler, 20).sigmas);
+  CHECK(plan_of("diffusers", sampler_named("ddim"), 30).count() == 30);
+  CHECK(plan_of("compvis", sampler_named("ddim"), 30).count() == 31);
+  CHECK(plan_of("webui", sampler_named("ddim"), 30).count() == 30);
+  CHECK(plan_of("webui", sampler_named("ddim"), 20).count() == 19);
+  const Route comfyui =
+      route(compat_of("comfyui"), sampler_named("ddim"), LevelSpacing::by_sampler, stable_diffusion(), 20, 0);
+  CHECK(comfyui.sampler == &sampler_named("euler"));
+  CHECK(comfyui.plan.sigmas == plan_of("comfyui", sampler_named("euler"), 20).sigmas);
 }
 
 TEST_CASE("karras: the sampler's name or --schedule, with the range that each program has") {
-  const std::vector<float> all = schedule_in_double(sd()).sigmas();
-  const Plan named = plan_of("webui", SamplerKind::dpmpp_2m_karras, 10);
-  CHECK(named.sigmas == plan_of("webui", SamplerKind::dpmpp_2m, 10, LevelSpacing::karras).sigmas);
+  const std::vector<float> all = schedule_in_double(stable_diffusion()).sigmas();
+  const Plan named = plan_of("webui", sampler_named("dpmpp_2m_karras"), 10);
+  CHECK(named.sigmas == plan_of("webui", sampler_named("dpmpp_2m"), 10, LevelSpacing::karras).sigmas);
   CHECK(named.sigmas[9] == doctest::Approx(all.front()));
   CHECK(named.timesteps[3] != std::round(named.timesteps[3]));  // diffusers rounds
-  const Plan diffusers = plan_of("diffusers", SamplerKind::dpmpp_2m, 10, LevelSpacing::karras);
-  CHECK(diffusers.timesteps == plan_of("diffusers", SamplerKind::dpmpp_2m_karras, 10).timesteps);
+  const Plan diffusers = plan_of("diffusers", sampler_named("dpmpp_2m"), 10, LevelSpacing::karras);
+  CHECK(diffusers.timesteps == plan_of("diffusers", sampler_named("dpmpp_2m_karras"), 10).timesteps);
   CHECK(diffusers.timesteps[3] == std::round(named.timesteps[3]));
 }
 
 TEST_CASE("what a program does not have is refused") {
-  const auto refused = [](const char* program, SamplerKind kind, LevelSpacing spacing, float eta,
+  const auto refused = [](const char* program, const Sampler& sampler, LevelSpacing spacing, float eta,
                           const char* says) {
-    CHECK_THROWS_WITH_AS(route(compat_of(program), kind, spacing, sd(), 20, eta), doctest::Contains(says),
-                         Error);
+    CHECK_THROWS_WITH_AS(route(compat_of(program), sampler, spacing, stable_diffusion(), 20, eta),
+                         doctest::Contains(says), Error);
   };
   const LevelSpacing own = LevelSpacing::by_sampler;
-  refused("compvis", SamplerKind::euler, own, 0, "compvis has no sampler euler");
-  refused("webui", SamplerKind::ddpm, own, 0, "it has ddim, euler");
-  refused("webui", SamplerKind::ddim, LevelSpacing::karras, 0, "leave out --schedule");
-  refused("comfyui", SamplerKind::ddim, own, 0.5F, "takes no eta");
-  refused("diffusers", SamplerKind::euler, LevelSpacing::simple, 0, "karras for euler and dpmpp_2m");
+  refused("compvis", sampler_named("euler"), own, 0, "compvis has no sampler euler");
+  refused("webui", sampler_named("ddpm"), own, 0, "it has ddim, euler");
+  refused("webui", sampler_named("ddim"), LevelSpacing::karras, 0, "leave out --schedule");
+  refused("comfyui", sampler_named("ddim"), own, 0.5F, "takes no eta");
+  refused("diffusers", sampler_named("euler"), LevelSpacing::simple, 0, "karras for euler and dpmpp_2m");
   CHECK_THROWS_WITH_AS(compat_of("web-ui"), doctest::Contains("webui"), Error);
 }
 
@@ -162,11 +163,11 @@ const StableDiffusion& demo() {
   return model;
 }
 
-GenerateOptions short_run(const char* program, SamplerKind kind) {
+GenerateOptions short_run(const char* program, const Sampler& sampler) {
   GenerateOptions options;
   options.prompt = "a red car";
   options.compat = compat_of(program);
-  options.sampler = kind;
+  options.sampler = &sampler;
   options.steps = 3;
   options.guidance_scale = 3;
   options.seed = 11;
@@ -186,7 +187,7 @@ Tensor eps_of(const Tensor& x_t, double t, double ab, float cfg) {
 
 TEST_CASE(
     "end to end, diffusers' ddim with eta: each step's noise comes from the stream of the starting noise") {
-  GenerateOptions options = short_run("diffusers", SamplerKind::ddim);
+  GenerateOptions options = short_run("diffusers", sampler_named("ddim"));
   options.eta = 0.7F;
   TorchRandom random(11);
   Tensor x = random.randn({1, 4, 16, 16});
@@ -229,7 +230,7 @@ TEST_CASE("end to end, Euler a of the webui and of ComfyUI, as k-diffusion's loo
       x = add(x, scale(eps, static_cast<float>(down - from)));
       if (to > 0) x = add(x, scale(card.randn({1, 4, 16, 16}), static_cast<float>(up)));
     }
-    GenerateOptions options = short_run(comfyui ? "comfyui" : "webui", SamplerKind::euler_ancestral);
+    GenerateOptions options = short_run(comfyui ? "comfyui" : "webui", sampler_named("euler_ancestral"));
     options.steps = 4;
     CHECK_CLOSE(demo().generate(options).latent, x, 2e-3F);
   }

@@ -15,9 +15,9 @@ const StableDiffusion& demo() {
 }
 
 // 8 x 12 latent pixels, of a picture of 32 x 48.
-GenerateOptions options(SamplerKind sampler, bool mask, std::optional<double> strength = {}) {
+GenerateOptions options(const Sampler& sampler, bool mask, std::optional<double> strength = {}) {
   GenerateOptions o;
-  o.sampler = sampler;
+  o.sampler = &sampler;
   o.steps = 10;
   o.batch = 2;
   o.width = 48;
@@ -51,7 +51,7 @@ Tensor latent_of(const Tensor& picture, const Tensor& z) {
 }  // namespace
 
 TEST_CASE("run_start: without a picture, noise alone") {
-  GenerateOptions o = options(SamplerKind::euler, false);
+  GenerateOptions o = options(sampler_named("euler"), false);
   o.image.reset();
   Draws draws;
   const RunStart run = run_start(demo(), o, draws.noise());
@@ -62,16 +62,17 @@ TEST_CASE("run_start: without a picture, noise alone") {
 }
 
 TEST_CASE("run_start: img2img draws the latent first, then the noise") {
-  for (const SamplerKind kind : {SamplerKind::ddim, SamplerKind::euler}) {
+  for (const Sampler* sampler : {&sampler_named("ddim"), &sampler_named("euler")}) {
     for (const auto& [strength, steps] : {std::pair<std::optional<double>, int>{{}, 8}, {0.35, 3}, {1, 10}}) {
-      const GenerateOptions o = options(kind, false, strength);
+      const GenerateOptions o = options(*sampler, false, strength);
       Draws draws;
       const RunStart run = run_start(demo(), o, draws.noise());
       REQUIRE(draws.all.size() == 2);
       REQUIRE(run.plan.count() == steps);
       const Tensor x0 = latent_of(*o.image, draws.all[0]);
       const auto ab = static_cast<float>(run.plan.alpha_bars[0]);
-      const float unit = kind == SamplerKind::euler ? std::sqrt(ab) : 1;  // both in the scale of variance 1
+      const float unit =
+          sampler == &sampler_named("euler") ? std::sqrt(ab) : 1;  // both in the scale of variance 1
       CHECK_CLOSE(scale(run.start, unit), add_noise(x0, draws.all[1], ab), 1e-5);
       CHECK_DIFFERS(scale(run.start, unit), add_noise(latent_of(*o.image, draws.all[1]), draws.all[0], ab),
                     0.1);
@@ -82,9 +83,9 @@ TEST_CASE("run_start: img2img draws the latent first, then the noise") {
 }
 
 TEST_CASE("inpainting with 4 channels: what is kept has the noise of the next step") {
-  for (const SamplerKind kind : {SamplerKind::ddpm, SamplerKind::euler_ancestral, SamplerKind::dpmpp_2m}) {
+  for (const char* sampler : {"ddpm", "euler_ancestral", "dpmpp_2m"}) {
     for (const double strength : {0.5, 1.0}) {
-      const GenerateOptions o = options(kind, true, strength);
+      const GenerateOptions o = options(sampler_named(sampler), true, strength);
       Draws draws;
       const RunStart run = run_start(demo(), o, draws.noise());
       REQUIRE(draws.all.size() == 3);  // the third is diffusers' masked picture, which nobody looks at
@@ -116,7 +117,7 @@ TEST_CASE("inpainting with 9 channels: latent, mask, masked picture") {
   model.unet.config.in_channels = 9;
   REQUIRE(model.paints_masks());
   for (const double strength : {0.5, 1.0}) {
-    const GenerateOptions o = options(SamplerKind::ddim, true, strength);
+    const GenerateOptions o = options(sampler_named("ddim"), true, strength);
     Draws draws;
     const RunStart run = run_start(model, o, draws.noise());
     REQUIRE(draws.all.size() == (strength == 1 ? 2 : 3));
@@ -132,13 +133,13 @@ TEST_CASE("inpainting with 9 channels: latent, mask, masked picture") {
     CHECK_CLOSE(slice(input, 1, 5, 9), latent_of(masked, draws.all.back()), 1e-5);
     CHECK_CLOSE(run.keep_known(0, x), x, 0);
   }
-  GenerateOptions o = options(SamplerKind::ddim, false);
+  GenerateOptions o = options(sampler_named("ddim"), false);
   CHECK(contains(error_of([&] { check_image(model, o); }), "inpainting model"));
 }
 
 TEST_CASE("check_image: pictures and masks that do not fit") {
   const auto message = [](const auto& change) {
-    GenerateOptions o = options(SamplerKind::ddim, true);
+    GenerateOptions o = options(sampler_named("ddim"), true);
     change(o);
     return error_of([&] { check_image(demo(), o); });
   };

@@ -103,7 +103,7 @@ TEST_CASE("prompts of different lengths are made equal without changing what the
   options.prompt = "a red car BREAK a tree";
   options.steps = 2;
   options.width = options.height = 32;
-  options.sampler = SamplerKind::euler;
+  options.sampler = &sampler_named("euler");
   CHECK_NOTHROW(demo().generate(options));
 }
 

@@ -84,7 +84,7 @@ TEST_CASE("latent diffusion's DDIM: with 20 steps diffusers' plan, with 30 one m
   config.set_alpha_to_one = false;
   config.steps_offset = 1;
   const NoiseSchedule schedule(config);
-  const Plan same = plan(SamplerKind::ddim, config, 20);
+  const Plan same = plan(sampler_named("ddim"), config, 20);
   const Plan compvis = plan_compvis_ddim(schedule, PredictionType::epsilon, 20, false);
   CHECK(compvis.timesteps == same.timesteps);
   CHECK(compvis.alpha_bars == same.alpha_bars);
@@ -93,7 +93,7 @@ TEST_CASE("latent diffusion's DDIM: with 20 steps diffusers' plan, with 30 one m
   const Plan thirty = plan_compvis_ddim(schedule, PredictionType::epsilon, 30, false);
   CHECK(thirty.count() == 31);
   CHECK(thirty.timesteps.front() == 991);
-  CHECK(plan(SamplerKind::ddim, config, 30).timesteps.front() == 958);
+  CHECK(plan(sampler_named("ddim"), config, 30).timesteps.front() == 958);
 
   const Plan webui = plan_compvis_ddim(schedule, PredictionType::epsilon, 20, true);
   CHECK(webui.count() == 19);

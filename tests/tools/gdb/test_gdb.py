@@ -159,8 +159,8 @@ class Layers(unittest.TestCase):
                              "next", "print h", "layer step"] + ["layer next"] * 6 + ["layer finish", "layer break"])
         # The constructor returns into its own line (clang++) or to the beginning of the next (g++).
         self.assertRegex(out[1], rf"layer {re.escape(block)}   step 3\n#0  (0x\w+ in )?cutaway::ResBlock::operator\(\)")
-        self.assertRegex(out[2], r"(?s)^step 3 of the sampler\nunet +UNet +models/unets/unet_sd.cpp:\d+\n"
-                                 r"   down_blocks.1 +d2 +DownBlock +models/unets/unet_sd.cpp:\d+\n"
+        self.assertRegex(out[2], r"(?s)^step 3 of the sampler\nunet +UNet +models/unets/unet_sd.h:\d+\n"
+                                 r"   down_blocks.1 +d2 +DownBlock +models/unets/unet_sd.h:\d+\n"
                                  r"      resnets.0 +ResBlock +nn/resblock.h:\d+   <- you are here\n")
         self.assertIn("x = Tensor [2, 32, 8, 8] f32  min ", out[3])
         self.assertIn("temb = Tensor [2, 128] f32  min ", out[3])
@@ -257,7 +257,7 @@ class Layers(unittest.TestCase):
                 limit.cancel()
                 gdb.kill()
                 gdb.wait()
-        self.assertIn('func="cutaway::MidBlock::operator()"', seen[-1], "".join(seen))
+        self.assertIn('func="cutaway::sd::MidBlock::operator()"', seen[-1], "".join(seen))
         self.assertIn('reason="breakpoint-hit"', seen[-1])
         self.assertRegex(variables, r'name="h",arg="1",value="Tensor \[2, 128, 2, 2\] f32  min ')
         gdb.stdin.close()

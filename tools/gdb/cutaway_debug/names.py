@@ -28,7 +28,7 @@ def layers_of(weights, part):
 
 
 def inner_values(layers):
-    """The values inside the UNet that have names of their own: see UNet::operator() in models/unets/unet_sd.cpp."""
+    """The values inside the UNet that have names of their own: see UNet::operator() in models/unets/unet_sd.h."""
     skips = sum(bool(re.fullmatch(r"unet\.up_blocks\.\d+\.resnets\.\d+", path)) for path in layers)
     return ["unet.time_proj"] + [f"unet.skips.{i}" for i in range(skips)] if skips else []
 
