@@ -6,7 +6,6 @@
 
 #include "models/clip_text.h"
 #include "models/overlays/textual_inversion.h"
-#include "models/pipeline/compat.h"
 #include "models/prompt/weighting.h"
 
 namespace cutaway {
