@@ -122,12 +122,10 @@ std::string tokenizer_of(const ConvertArguments& arguments) {
 }
 
 void write_parts(const ConvertArguments& arguments, Networks& networks, const std::string& folder) {
-  write_part(arguments, folder + "/unet", networks.sizes.at("unet"), networks.unet,
-             "diffusion_pytorch_model.safetensors");
-  write_part(arguments, folder + "/vae", networks.sizes.at("vae"), networks.vae,
-             "diffusion_pytorch_model.safetensors");
-  write_part(arguments, folder + "/text_encoder", networks.sizes.at("text_encoder"), networks.text_encoder,
-             "model.safetensors");
+  networks.each([&](const std::string& part, auto& network) {
+    write_part(arguments, folder + "/" + part, networks.sizes.at(part), network,
+               part == "text_encoder" ? "model.safetensors" : "diffusion_pytorch_model.safetensors");
+  });
   fs::create_directories(folder + "/scheduler");
   write_text(folder + "/scheduler/scheduler_config.json", networks.sizes.at("scheduler").dump(2));
   const std::string tokenizer = tokenizer_of(arguments);
