@@ -4,25 +4,6 @@
 
 namespace cutaway {
 
-SafetensorsSource::SafetensorsSource(SafetensorsFile file, std::string prefix)
-    : file_(std::move(file)), prefix_(std::move(prefix)) {}
-
-std::string SafetensorsSource::description() const { return file_.path(); }
-
-std::vector<std::string> SafetensorsSource::names() const {
-  std::vector<std::string> names;
-  for (const StoredTensor& stored : file_.tensors()) {
-    if (stored.name.starts_with(prefix_)) names.push_back(stored.name.substr(prefix_.size()));
-  }
-  return names;
-}
-
-std::optional<Weight> SafetensorsSource::find(const std::string& name, const Shape&) const {
-  const StoredTensor* stored = file_.find(prefix_ + name);
-  if (stored == nullptr) return std::nullopt;
-  return file_.weight(*stored);
-}
-
 uint64_t fnv1a64(std::string_view name) {
   uint64_t hash = 0xcbf29ce484222325U;
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;

@@ -1,26 +1,9 @@
-// Sources of weights: a safetensors file, and a formula that needs no file.
+// Weights by a formula, which needs no file.   Doc: docs/formula_weights.md
 #pragma once
 
 #include "nn/load.h"
-#include "tensor/files/safetensors.h"
 
 namespace cutaway {
-
-/// The weights of a safetensors file, left where they are in the mapped file.
-class SafetensorsSource : public WeightSource {
- public:
-  /// `prefix` is what stands before every name: with "unet." the weight conv_in.weight is unet.conv_in.weight
-  /// in the file, and names that do not start so are none of this network's.
-  explicit SafetensorsSource(SafetensorsFile file, std::string prefix = "");
-
-  std::string description() const override;
-  std::vector<std::string> names() const override;
-  std::optional<Weight> find(const std::string& name, const Shape& needed) const override;
-
- private:
-  SafetensorsFile file_;
-  std::string prefix_;
-};
 
 /// Weights of any size without a file, the same in every language: each number is a hash of the weight's name
 /// and the number's place. Used to check and to time full-size networks. The formula: docs/formula_weights.md

@@ -3,10 +3,37 @@
 
 #include <string>
 
-#include "nn/formula_weights.h"
+#include "nn/load.h"
 #include "tensor/files/safetensors.h"
 
 namespace cutaway::test {
+
+/// The weights of a safetensors file below a prefix, left where they are in the mapped file.
+class SafetensorsSource : public WeightSource {
+ public:
+  SafetensorsSource(SafetensorsFile file, std::string prefix)
+      : file_(std::move(file)), prefix_(std::move(prefix)) {}
+
+  std::string description() const override { return file_.path(); }
+  std::vector<std::string> names() const override {
+    std::vector<std::string> names;
+    for (const StoredTensor& stored : file_.tensors()) {
+      if (!stored.name.starts_with(prefix_)) continue;
+      const std::string name = stored.name.substr(prefix_.size());
+      if (name.find('/') == std::string::npos) names.push_back(name);
+    }
+    return names;
+  }
+  std::optional<Weight> find(const std::string& name, const Shape&) const override {
+    const StoredTensor* stored = file_.find(prefix_ + name);
+    if (stored == nullptr) return std::nullopt;
+    return file_.weight(*stored);
+  }
+
+ private:
+  SafetensorsFile file_;
+  std::string prefix_;
+};
 
 class ReferenceCase {
  public:
@@ -18,23 +45,11 @@ class ReferenceCase {
   /// Loads the weights below `prefix`; names with a '/' are no weights.
   template <class Layer>
   Layer loaded(Layer layer, const std::string& prefix = "") const {
-    load_weights(layer, "", WeightsOnly(file_, prefix));
+    load_weights(layer, "", SafetensorsSource(file_, prefix));
     return layer;
   }
 
  private:
-  class WeightsOnly : public SafetensorsSource {
-   public:
-    using SafetensorsSource::SafetensorsSource;
-    std::vector<std::string> names() const override {
-      std::vector<std::string> weights;
-      for (const std::string& name : SafetensorsSource::names()) {
-        if (name.find('/') == std::string::npos) weights.push_back(name);
-      }
-      return weights;
-    }
-  };
-
   SafetensorsFile file_;
 };
 

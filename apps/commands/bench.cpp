@@ -12,8 +12,8 @@
 #include "apps/commands/commands.h"
 #include "apps/options/memory_forecast.h"
 #include "models/checkpoints/networks.h"
+#include "models/pipeline/denoiser.h"
 #include "nn/formula_weights.h"
-#include "samplers/guidance.h"
 #include "samplers/sampler.h"
 #include "tensor/backend.h"
 #include "tensor/dispatch/dry_run.h"
@@ -138,12 +138,11 @@ Timing bench_generate(const BenchArguments& arguments) {
   for (int64_t i = 0; i < ids.batch * 77; ++i) ids.ids.push_back(i * 997 % 49408);
   Timing timing = timed(arguments.repeat, [&] {
     const Tensor both = clip(ids);
-    const Model predict = [&](const Tensor& x, float t) {
-      const Tensor y = unet(concat({x, x}, 0), std::vector<float>(static_cast<size_t>(ids.batch), t), both);
-      return guided(slice(y, 0, 0, arguments.batch), slice(y, 0, arguments.batch, ids.batch), 7.5F);
-    };
+    const Denoiser denoiser{.unet = unet,
+                            .prompt = slice(both, 0, arguments.batch, ids.batch),
+                            .negative = slice(both, 0, 0, arguments.batch)};
     const Sampler& ddim = sampler_named("ddim");
-    const Tensor x = sample(ddim, {.plan = plan(ddim, {}, arguments.steps), .model = predict}, noise);
+    const Tensor x = sample(ddim, {.plan = plan(ddim, {}, arguments.steps), .model = denoiser}, noise);
     vae.decode(scale(x, 1 / vae.config.scaling_factor));
   });
   timing.first_layer += loading;

@@ -46,9 +46,7 @@ struct Verdict {
 std::map<std::string, size_t> network_order(StableDiffusion& model) {
   std::map<std::string, size_t> order;
   const auto add = [&](const std::string& path, const Module&) { order.emplace(path, order.size()); };
-  for_each_module(model.text_encoder, "text_encoder", add);
-  for_each_module(model.unet, "unet", add);
-  for_each_module(model.vae, "vae", add);
+  model.each([&](const char* name, auto& network) { for_each_module(network, name, add); });
   return order;
 }
 

@@ -66,10 +66,9 @@ void reshape(NamedWeight& named, const Shape& shape, const ConvertArguments& arg
   named.dtype = dtype_for(arguments, named.name, named.weight);
 }
 
-template <class Rename>
-void collect_unet(std::vector<NamedWeight>& weights, const ConvertArguments& arguments, Networks& networks,
-                  const Rename& rename) {
-  collect(weights, arguments, networks.unet, rename);
+// The UNet's projections are 1x1 convolutions here; the files of some models have them as linear layers.
+void shape_projections(std::vector<NamedWeight>& weights, const ConvertArguments& arguments,
+                       const Networks& networks) {
   if (!networks.sizes.at("unet").value("use_linear_projection", false)) return;
   for (NamedWeight& named : weights) {
     if (named.name.ends_with(".proj_in.weight") || named.name.ends_with(".proj_out.weight"))
@@ -86,9 +85,10 @@ std::string below(const char* prefix, const std::optional<std::string>& name) {
 
 void write_file(const ConvertArguments& arguments, Networks& networks) {
   std::vector<NamedWeight> weights;
-  collect_unet(weights, arguments, networks, [&](const std::string& name) {
+  collect(weights, arguments, networks.unet, [&](const std::string& name) {
     return below(compvis_unet_prefix, compvis_unet_name(name, networks.unet.config));
   });
+  shape_projections(weights, arguments, networks);
   collect(weights, arguments, networks.vae, [&](const std::string& name) {
     return below(compvis_vae_prefix, compvis_vae_name(name, networks.vae.config));
   });
@@ -118,8 +118,6 @@ void write_text(const std::string& path, const std::string& text) {
   file.commit();
 }
 
-std::string same_name(const std::string& name) { return name; }
-
 void write_part(const std::string& folder, const nlohmann::json& sizes,
                 const std::vector<NamedWeight>& weights, const char* file) {
   fs::create_directories(folder);
@@ -136,13 +134,13 @@ std::string tokenizer_of(const ConvertArguments& arguments) {
 }
 
 void write_parts(const ConvertArguments& arguments, Networks& networks, const std::string& folder) {
-  std::vector<NamedWeight> unet, vae, text_encoder;
-  collect_unet(unet, arguments, networks, same_name);
-  collect(vae, arguments, networks.vae, same_name);
-  collect(text_encoder, arguments, networks.text_encoder, same_name);
-  write_part(folder + "/unet", networks.sizes.at("unet"), unet, "diffusion_pytorch_model.safetensors");
-  write_part(folder + "/vae", networks.sizes.at("vae"), vae, "diffusion_pytorch_model.safetensors");
-  write_part(folder + "/text_encoder", networks.sizes.at("text_encoder"), text_encoder, "model.safetensors");
+  networks.each([&](const std::string& part, auto& network) {
+    std::vector<NamedWeight> weights;
+    collect(weights, arguments, network, [](const std::string& name) { return name; });
+    shape_projections(weights, arguments, networks);
+    write_part(folder + "/" + part, networks.sizes.at(part), weights,
+               part == "text_encoder" ? "model.safetensors" : "diffusion_pytorch_model.safetensors");
+  });
   fs::create_directories(folder + "/scheduler");
   write_text(folder + "/scheduler/scheduler_config.json", networks.sizes.at("scheduler").dump(2));
   const std::string tokenizer = tokenizer_of(arguments);

@@ -63,8 +63,8 @@ void warn(const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\
 
 // What a picture says of the run beyond the command line. The prompt and
 // seed of each are added where it is written.
-pictures::Known known_of(const GenerateOptions& options, const pictures::GivenImages& images,
-                         StableDiffusion& model) {
+pictures::Known known_of(const GenerateOptions& options, const Execution& how,
+                         const pictures::GivenImages& images, StableDiffusion& model) {
   pictures::Known known{{"width", std::to_string(options.width)},
                         {"height", std::to_string(options.height)},
                         {"model hash", pictures::fingerprint(model)},
@@ -74,10 +74,11 @@ pictures::Known known_of(const GenerateOptions& options, const pictures::GivenIm
                         {"convolution", to_string(current_convolution())},
                         {"dtype", to_string(current_precision())},
                         {"instruction set", to_string(current_isa())},
-                        {"bands of rows", mpi::bands_text(options)},
+                        {"bands of rows", mpi::bands_text(how)},
                         {"Software", std::string("cutaway ") + CUTAWAY_VERSION}};
   if (options.image && !options.strength)
     known["strength"] = options.mask ? "1" : shown(static_cast<float>(default_strength));
+  if (options.guidance_rescale == 0) known["cfg rescale"] = "";  // as without it: no text
   for (const auto& [keyword, text] : to_texts(options))
     known[keyword] = text;  // apps/options/compat_options.h
   if (options.start) known["latents hash"] = pictures::fingerprint(*options.start);
@@ -189,9 +190,9 @@ void write_preview(const GenerateArguments& arguments, int64_t first, const Tens
   }
 }
 
-Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const GenerateArguments& arguments,
-            const Watch& watch, const pictures::Preview& preview, int64_t first,
-            const MemoryMeasures& measures) {
+Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const Execution& how,
+            const GenerateArguments& arguments, const Watch& watch, const pictures::Preview& preview,
+            int64_t first, const MemoryMeasures& measures) {
   Progress progress(arguments.quiet);
   LatentLog log;
   const GenerateEvents events{
@@ -209,7 +210,7 @@ Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const 
           },
       .decode = [&] { progress.begin(); },
   };
-  const GenerateResult result = model.generate(options, measures.with(events));
+  const GenerateResult result = model.generate(options, how, measures.with(events));
   if (!mpi::speaks()) return {};
   progress.decoded();
   watch.check_edits();
@@ -311,7 +312,8 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   apply(arguments.run);
   const auto begin = Clock::now();
   GenerateOptions options = to_generate_options(arguments.picture);
-  mpi::share(options, split);
+  Execution how;
+  mpi::share(options, how, split);
   const uint64_t first_seed = options.seed;
   const std::vector<pictures::Job> jobs = own_jobs(arguments, first_seed);
   if (mpi::speaks()) check_outputs(arguments, jobs);
@@ -319,13 +321,13 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   StableDiffusion model = load_model(arguments.picture);
   if (!arguments.quiet) std::printf("loaded    %27.3f s\n", seconds_since(begin));
   images.add_to(options, model, warn);
-  options = model.checked(options);
-  pictures::Known known = known_of(options, images, model);
+  options = model.checked(options, how);
+  pictures::Known known = known_of(options, how, images, model);
   if (earlier) earlier->check(known, warn);
   mpi::must_agree(all_lines(arguments, first_seed, command, known));
   options.prompt = arguments.prompts.front();
-  const MemoryPlan plan = memory_plan(model, options, arguments.memory);
-  options.low_memory = plan.low_memory;
+  const MemoryPlan plan = memory_plan(model, options, how, arguments.memory);
+  how.low_memory = plan.low_memory;
   mpi::must_agree_on(plan.low_memory, split);
   const int64_t tile = plan.low_memory.vae_tile;
   known["vae tiling"] = tile > 0 ? std::to_string(tile) : "";  // "" leaves no text
@@ -340,7 +342,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
     options.seed = job.seed;
     if (is_done(arguments, job, options, command, known)) continue;
     if (!arguments.quiet) announce(arguments, options);
-    const Tensor pictures = draw(model, options, arguments, watch, preview, job.first, measures);
+    const Tensor pictures = draw(model, options, how, arguments, watch, preview, job.first, measures);
     if (!mpi::speaks()) continue;
     if (arguments.columns > 0) {
       batches.push_back(pictures);

@@ -36,21 +36,14 @@ struct TraceArguments {
 };
 
 // The bytes of every layer's weights, with those of the layers inside.
-template <class Network>
-void add_weight_bytes(Network& network, const std::string& path, std::map<std::string, int64_t>& bytes) {
-  for_each_weight(network, path, [&](const std::string& name, const Weight& weight) {
+std::map<std::string, int64_t> weight_bytes(StableDiffusion& model) {
+  std::map<std::string, int64_t> bytes;
+  for_each_weight(model, "", [&](const std::string& name, const Weight& weight) {
     const int64_t size = stored_bytes(weight.dtype, weight.shape.count());
     for (size_t dot = name.rfind('.'); dot != std::string::npos;
          dot = dot == 0 ? dot : name.rfind('.', dot - 1))
       bytes[name.substr(0, dot)] += size;
   });
-}
-
-std::map<std::string, int64_t> weight_bytes(StableDiffusion& model) {
-  std::map<std::string, int64_t> bytes;
-  add_weight_bytes(model.text_encoder, "text_encoder", bytes);
-  add_weight_bytes(model.unet, "unet", bytes);
-  add_weight_bytes(model.vae, "vae", bytes);
   return bytes;
 }
 
@@ -135,7 +128,7 @@ Recording run(const TraceArguments& arguments, const StableDiffusion& model, con
             recording.tensors.push_back({"run/in/noise", noise});
           },
   };
-  const GenerateResult result = model.generate(options, events);
+  const GenerateResult result = model.generate(options, {}, events);
   recording.tensors.push_back({"run/out/latent", result.latent});
   recording.tensors.push_back({"run/out/picture", result.picture});
   recording.metadata = pictures::to_metadata(options);

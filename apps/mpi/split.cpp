@@ -14,11 +14,11 @@ void add_split_option(CLI::App& command, std::string& split) {
       ->type_name("WHAT");
 }
 
-void share(GenerateOptions& options, Split split) {
+void share(GenerateOptions& options, Execution& how, Split split) {
   if (alone()) return;
   options.seed = std::stoull(of_first(std::to_string(options.seed)));
   if (split == Split::rows) {
-    options.neighbours = &neighbours();
+    how.neighbours = &neighbours();
     return;
   }
   if (options.guidance_scale == 1) {
@@ -26,7 +26,7 @@ void share(GenerateOptions& options, Split split) {
         "with --cfg 1 there is one prediction a step, which two ranks cannot share: share its rows by "
         "--split rows, start one, or deal the pictures out by --shard");
   }
-  options.partner = GuidancePartner{.has_prompt = speaks(), .exchange = exchange};
+  how.partner = GuidancePartner{.has_prompt = speaks(), .exchange = exchange};
 }
 
 void must_agree_on(const LowMemory& low_memory, Split split) {
@@ -35,8 +35,8 @@ void must_agree_on(const LowMemory& low_memory, Split split) {
                " at a time in the UNet\n");
 }
 
-std::string bands_text(const GenerateOptions& options) {
-  return options.neighbours == nullptr ? "" : std::to_string(options.neighbours->count());
+std::string bands_text(const Execution& how) {
+  return how.neighbours == nullptr ? "" : std::to_string(how.neighbours->count());
 }
 
 }  // namespace cutaway::mpi

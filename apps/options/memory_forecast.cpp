@@ -33,13 +33,13 @@ int64_t resident_bytes() { return 1024 * status_number("VmRSS"); }
 int64_t peak_resident_bytes() { return 1024 * status_number("VmHWM"); }
 bool being_debugged() { return status_number("TracerPid") != 0; }
 
-Forecast forecast(const StableDiffusion& model, const GenerateOptions& options, const GenerateEvents& events,
-                  Observer* observer) {
+Forecast forecast(const StableDiffusion& model, const GenerateOptions& options, const Execution& how,
+                  const GenerateEvents& events, Observer* observer) {
   DryRun dry_run;
   {
     std::optional<Observe> observe;
     if (observer != nullptr) observe.emplace(*observer);
-    model.generate(options, events);
+    model.generate(options, how, events);
   }
   const DryRunMemory memory = dry_run.finish();
   Forecast forecast;

@@ -20,7 +20,7 @@ struct Forecast {
 
 /// A dry run (tensor/dispatch/dry_run.h) with the backend, instruction set and threads in use. Of the
 /// observers only the given one sees it.
-Forecast forecast(const StableDiffusion& model, const GenerateOptions& options,
+Forecast forecast(const StableDiffusion& model, const GenerateOptions& options, const Execution& how = {},
                   const GenerateEvents& events = {}, Observer* observer = nullptr);
 
 /// "memory: 4.31 GB at the peak: 3.71 GB of weights mapped from files,

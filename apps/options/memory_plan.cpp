@@ -17,10 +17,7 @@ namespace {
 // visit(name, weight) for the weights of all networks.
 template <class Visit>
 void for_each_weight_of(const StableDiffusion& model, const Visit& visit) {
-  auto& networks = const_cast<StableDiffusion&>(model);  // the visitors of each() only look here
-  for_each_weight(networks.text_encoder, networks.text_encoder.path, visit);
-  for_each_weight(networks.unet, networks.unet.path, visit);
-  for_each_weight(networks.vae, networks.vae.path, visit);
+  for_each_weight(const_cast<StableDiffusion&>(model), "", visit);  // the visitors only look here
 }
 
 // Lets go of all weights whenever a fiftieth of them has been read since the last time.
@@ -56,11 +53,11 @@ int64_t bytes_of_weights(const StableDiffusion& model) {
 // Beside what is counted: stacks of threads, pages of the program that are not in memory yet.
 int64_t with_margin(int64_t bytes) { return bytes + bytes / 50 + 2000000; }
 
-MemoryPlan with_forecast(const StableDiffusion& model, const GenerateOptions& options, MemoryPlan plan) {
-  GenerateOptions how = options;
+MemoryPlan with_forecast(const StableDiffusion& model, const GenerateOptions& options, Execution how,
+                         MemoryPlan plan) {
   how.low_memory = plan.low_memory;
   const MemoryMeasures measures(model, plan);
-  plan.forecast = forecast(model, how, measures.with({}), measures.passing());
+  plan.forecast = forecast(model, options, how, measures.with({}), measures.passing());
   return plan;
 }
 
@@ -107,7 +104,7 @@ std::string MemoryPlan::measures() const {
   return text;
 }
 
-MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& options,
+MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& options, const Execution& how,
                        const MemoryOptions& memory) {
   constexpr int64_t large_weights = 512 << 20;
   MemoryPlan none;
@@ -119,7 +116,7 @@ MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& opti
         *memory.vae_tile != 0 ? *memory.vae_tile : model.sample_size * model.vae.config.scale();
   }
   if (memory.most.empty() && being_debugged()) return none;
-  none = with_forecast(model, options, none);
+  none = with_forecast(model, options, how, none);
   if (memory.most.empty()) return none;
   const int64_t most = bytes_from_text(memory.most);
   const auto fits = [&](const MemoryPlan& plan) { return with_margin(plan.forecast.bytes) <= most; };
@@ -132,7 +129,7 @@ MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& opti
   plan.low_memory.unet_in_turn = options.guidance_scale != 1 || options.batch > 1;
   plan.low_memory.vae_in_turn = options.batch > 1;
   if (!tiles.empty()) plan.low_memory.vae_tile = tiles.back();
-  plan = with_forecast(model, options, plan);
+  plan = with_forecast(model, options, how, plan);
   if (!fits(plan)) {
     throw Error("the run cannot fit into " + memory.most + ": with all that can be done (" + plan.measures() +
                 ") it takes " + bytes_text(with_margin(plan.forecast.bytes)) +
@@ -153,7 +150,7 @@ MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& opti
     MemoryPlan fewer = plan;
     leave_out(fewer);
     if (fewer.measures() == plan.measures()) continue;
-    fewer = with_forecast(model, options, fewer);
+    fewer = with_forecast(model, options, how, fewer);
     if (fits(fewer)) plan = fewer;
   }
   return plan;

@@ -79,6 +79,10 @@ void add_picture_options(CLI::App& command, PictureOptions& options) {
   command.add_option("--steps", options.steps, "How many steps from noise to picture")->capture_default_str();
   command.add_option("--cfg", options.cfg, "Guidance scale: how strongly the prompt pulls")
       ->capture_default_str();
+  command
+      .add_option("--cfg-rescale", options.cfg_rescale,
+                  "How much of what a large --cfg does to contrast is taken back, from 0 (nothing) to 1")
+      ->type_name("NUMBER");
   std::string names;
   for (const std::string& name : sampler_names()) names += (names.empty() ? "" : ", ") + name;
   command.add_option("--sampler", options.sampler, names)->capture_default_str();
@@ -111,6 +115,7 @@ GenerateOptions to_generate_options(const PictureOptions& given) {
   options.sampler = &sampler_named(given.sampler);
   options.steps = given.steps;
   options.guidance_scale = given.cfg;
+  options.guidance_rescale = given.cfg_rescale;
   options.eta = given.eta;
   options.seed = given.seed ? *given.seed : std::random_device{}();
   options.batch = given.batch;

@@ -19,7 +19,7 @@ struct PictureOptions {
   std::string negative;
   std::string sampler = "ddim";
   int steps = 20;
-  float cfg = 5;
+  float cfg = 5, cfg_rescale = 0;
   float eta = 0;
   std::optional<uint64_t> seed;
   int64_t batch = 1;

@@ -37,9 +37,7 @@ std::string fingerprint(StableDiffusion& model) {
       append(bytes, values, taken);
     }
   };
-  for_each_weight(model.text_encoder, "text_encoder", add);
-  for_each_weight(model.unet, "unet", add);
-  for_each_weight(model.vae, "vae", add);
+  for_each_weight(model, "", add);
   let_go_of_files();
   return digits(fnv1a64(bytes));
 }

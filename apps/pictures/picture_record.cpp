@@ -62,6 +62,7 @@ const std::vector<RecordEntry>& record_entries() {
       {"sampler", "--sampler", ""},
       {"steps", "--steps", ""},
       {"cfg", "--cfg", ""},
+      {"cfg rescale", "--cfg-rescale", ""},
       {"eta", "--eta", ""},
       {"width", "--width", ""},
       {"height", "--height", ""},

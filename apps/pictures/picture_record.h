@@ -19,8 +19,8 @@ struct RecordEntry {
   const char* hash_of;  // it tells whether the file of this option has changed; "" for all others
 };
 
-/// All of them. **A new option that changes the picture gets one line in record.cpp**, and both `generate`
-/// and `--from` know it.
+/// All of them. **A new option that changes the picture gets one line in picture_record.cpp**, and both
+/// `generate` and `--from` know it.
 const std::vector<RecordEntry>& record_entries();
 
 /// What is known better than the command line says it, by keyword: the seed that

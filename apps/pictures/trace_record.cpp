@@ -92,9 +92,12 @@ Metadata to_metadata(const GenerateOptions& options) {
                     {"width", std::to_string(options.width)},
                     {"height", std::to_string(options.height)},
                     {"latents", options.start ? "given" : "from the seed"}};
+  if (options.guidance_rescale != 0) metadata["cfg rescale"] = exact_text(options.guidance_rescale);
   metadata.merge(to_texts(options));
   return metadata;
 }
+
+namespace {
 
 GenerateOptions from_metadata(const Metadata& metadata, const std::string& file) {
   const MetadataReader read(metadata, file);
@@ -104,6 +107,8 @@ GenerateOptions from_metadata(const Metadata& metadata, const std::string& file)
   options.sampler = &sampler_named(read.text("sampler"));
   options.steps = read.number<int>("steps");
   options.guidance_scale = read.number<float>("cfg");
+  if (find_text(metadata, "cfg rescale") != nullptr)
+    options.guidance_rescale = read.number<float>("cfg rescale");
   options.eta = read.number<float>("eta");
   options.seed = read.number<uint64_t>("seed");
   options.batch = read.number<int64_t>("batch");
@@ -112,8 +117,6 @@ GenerateOptions from_metadata(const Metadata& metadata, const std::string& file)
   apply(compat_in(metadata), options);
   return options;
 }
-
-namespace {
 
 std::string edit_key(size_t i) { return "edit " + std::to_string(i); }
 

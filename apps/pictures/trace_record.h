@@ -18,10 +18,8 @@ constexpr const char* trace_format = "cutaway trace 1";
 /// Null when the metadata have no such key.
 const std::string* find_text(const Metadata& metadata, const std::string& key);
 
-/// A run from prompt to picture as text pairs, and back. `from_metadata` throws Error when the file is no
-/// trace of such a run.
+/// A run from prompt to picture as text pairs, from which repeat_run() reads it back.
 Metadata to_metadata(const GenerateOptions& options);
-GenerateOptions from_metadata(const Metadata& metadata, const std::string& file);
 
 /// The program, backend and instruction set that made a trace: when they are the same, the numbers must be,
 /// to the last bit.
@@ -49,8 +47,8 @@ void run_call(const StableDiffusion& model, const NetworkCall& call);
 void add_edits(Metadata& metadata, const std::vector<std::string>& edits);
 std::vector<std::string> recorded_edits(const Metadata& metadata);
 
-/// Runs what a trace was recorded from once more: the whole way from its prompt
-/// to a picture, or one call of one network.
+/// Runs what a trace was recorded from once more: the whole way from its prompt to a picture, or one call of
+/// one network. Throws Error when it does not say what that was.
 void repeat_run(const StableDiffusion& model, const SafetensorsFile& trace);
 
 /// The manifest.json with which `cutaway verify` takes traces as cases: kind "recorded_run", of `model`,

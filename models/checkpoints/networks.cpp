@@ -37,12 +37,10 @@ Networks from_folder(const std::string& folder, const std::string& variant) {
     sizes[part] = read_json_file(place(folder, true, part));
   }
   Networks networks = empty_networks(folder, true, std::move(sizes));
-  const auto tensors = [&](const char* part) { return TensorSet::of_folder(folder + "/" + part, variant); };
-  const TensorSet text = tensors("text_encoder"), unet = tensors("unet"), vae = tensors("vae");
-  load_weights(networks.text_encoder, "text_encoder",
-               part_in_folder(text, weight_names(networks.text_encoder)));
-  load_weights(networks.unet, "unet", part_in_folder(unet, weight_names(networks.unet)));
-  load_weights(networks.vae, "vae", part_in_folder(vae, weight_names(networks.vae)));
+  networks.each([&](const std::string& part, auto& network) {
+    const TensorSet tensors = TensorSet::of_folder(folder + "/" + part, variant);
+    load_weights(network, part, part_in_folder(tensors, weight_names(network)));
+  });
   return networks;
 }
 
@@ -66,9 +64,7 @@ Networks from_file(const std::string& file) {
 Networks formula_networks() {
   const FormulaSource source;
   Networks networks = empty_networks("formula:sd15", false, sd15_sizes());
-  load_weights(networks.text_encoder, "text_encoder", source);
-  load_weights(networks.unet, "unet", source);
-  load_weights(networks.vae, "vae", source);
+  networks.each([&](const char* part, auto& network) { load_weights(network, part, source); });
   return networks;
 }
 

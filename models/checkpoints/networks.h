@@ -15,6 +15,15 @@ struct Networks {
   CLIPTextModel text_encoder;
   UNet unet;
   AutoencoderKL vae;
+
+  /// As StableDiffusion::each.
+  template <class V>
+  void each(V&& visit) {
+    visit("text_encoder", text_encoder);
+    visit("unet", unet);
+    visit("vae", vae);
+  }
+
   /// What config.json of each says, under "text_encoder", "unet" and "vae", and
   /// scheduler_config.json under "scheduler".
   nlohmann::json sizes;

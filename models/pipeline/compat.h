@@ -6,12 +6,11 @@
 #include <string_view>
 #include <vector>
 
+#include "models/prompt/weighting.h"
 #include "samplers/sampler.h"
 
 namespace cutaway {
 
-/// What brackets in a prompt mean, and what becomes of the weights (models/prompt/encode_prompt.h).
-enum class PromptWeights { none, webui, comfyui };
 /// Whose random numbers are drawn: torch.randn's on the processor, or on an NVIDIA card.
 enum class RandomSource { cpu, cuda };
 /// picture: a stream for each picture of a batch, from seed + i. batch: one stream for all of them at once.

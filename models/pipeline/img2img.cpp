@@ -38,7 +38,8 @@ Tensor RunStart::unet_input(const Tensor& x) const {
   return conditioning.empty() ? x : concat({x, conditioning}, 1);
 }
 
-RunStart run_start(const StableDiffusion& model, const GenerateOptions& options, const Noise& noise) {
+RunStart run_start(const StableDiffusion& model, const GenerateOptions& options, const LowMemory& low_memory,
+                   const Noise& noise) {
   const int64_t batch = options.batch, channels = model.vae.config.latent_channels;
   const int64_t height = options.height / model.vae.config.scale();
   const int64_t width = options.width / model.vae.config.scale();
@@ -53,8 +54,7 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
   run.sampler = way.sampler;
   run.plan = std::move(way.plan);
   Tensor picture;
-  if (!from_noise || blends)
-    picture = sampled_latent(model, *options.image, latents, options.low_memory, noise);
+  if (!from_noise || blends) picture = sampled_latent(model, *options.image, latents, low_memory, noise);
   run.noise = options.start ? *options.start : noise(latents);
   run.start = run.noise;
   if (!from_noise) {
@@ -71,8 +71,8 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
     // that samplers with noise of their own go on with the same numbers.
     noise(latents);
   } else {
-    const Tensor masked = sampled_latent(model, without_masked(*options.image, *options.mask), latents,
-                                         options.low_memory, noise);
+    const Tensor masked =
+        sampled_latent(model, without_masked(*options.image, *options.mask), latents, low_memory, noise);
     run.conditioning = concat({mask, masked}, 1);
   }
   return run;

@@ -30,7 +30,8 @@ struct RunStart {
 };
 
 /// Draws from `noise` in diffusers' order: the picture's latent, the noise, the masked picture's latent.
-RunStart run_start(const StableDiffusion& model, const GenerateOptions& options, const Noise& noise);
+RunStart run_start(const StableDiffusion& model, const GenerateOptions& options, const LowMemory& low_memory,
+                   const Noise& noise);
 
 /// Throws Error when picture, mask, strength and model do not fit each other. Sizes are those of `options`.
 void check_image(const StableDiffusion& model, const GenerateOptions& options);

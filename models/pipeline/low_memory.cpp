@@ -17,13 +17,11 @@ Tensor in_turn(int64_t images, const Run& run) {
 
 }  // namespace
 
-Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt,
-                 const LowMemory& low_memory) {
-  const int64_t images = x.shape()[0];
-  if (!low_memory.unet_in_turn) return unet(x, std::vector<float>(static_cast<size_t>(images), t), prompt);
-  return in_turn(images, [&](int64_t i) {
-    return unet(slice(x, 0, i, i + 1), std::vector<float>{t}, slice(prompt, 0, i, i + 1));
-  });
+Predict one_latent_at_a_time(const Predict& predict) {
+  return [predict](const Tensor& x, float t, const Tensor& prompt) {
+    return in_turn(x.shape()[0],
+                   [&](int64_t i) { return predict(slice(x, 0, i, i + 1), t, slice(prompt, 0, i, i + 1)); });
+  };
 }
 
 Tensor decoded(const AutoencoderKL& vae, const Tensor& latent, const LowMemory& low_memory) {

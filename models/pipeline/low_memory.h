@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "models/unets/unet_sd.h"
+#include "models/pipeline/denoiser.h"
 #include "models/vae.h"
 
 namespace cutaway {
@@ -14,10 +14,8 @@ struct LowMemory {
   int64_t vae_tile = 0;       // the VAE sees pieces of at most so many pixels each way; 0: whole pictures
 };
 
-/// unet(x, t, prompt), as the savings say. The result is the same but for rounding.
-/// x: [N, C, h, w], prompt: [N, T, width]
-Tensor predicted(const UNet& unet, const Tensor& x, float t, const Tensor& prompt,
-                 const LowMemory& low_memory);
+/// unet_in_turn: the result is the same but for rounding.
+Predict one_latent_at_a_time(const Predict& predict);
 
 /// vae.decode(latent) and vae.encode(picture), as the savings say. Only tiles change the result, a little.
 Tensor decoded(const AutoencoderKL& vae, const Tensor& latent, const LowMemory& low_memory);

@@ -93,8 +93,12 @@ double mean(const Tensor& x) {
   return sum / static_cast<double>(x.count());
 }
 
-}  // namespace
+// ---- Weights
 
+// z: [chunks, T, width], weights: one for each token of each chunk.
+//
+// The webui's rule ("Original" emphasis): each token times its weight, then each chunk gets its mean back.
+//   y = w z,   y mean(z) / mean(y)
 Tensor weighted_by_mean(const Tensor& z, const std::vector<PromptChunk>& chunks) {
   const Tensor y = mul(z, wide_weights(z.shape(), chunks));
   std::vector<Tensor> restored;
@@ -111,6 +115,9 @@ Tensor weighted_by_mean(const Tensor& z, const std::vector<PromptChunk>& chunks)
   return concat(restored, 0);
 }
 
+// ComfyUI's rule: from the empty prompt's token at the same place to
+// this one and beyond. empty: [1, T, width]
+//   y = empty + w (z - empty)
 Tensor weighted_from_empty(const Tensor& z, const Tensor& empty, const std::vector<PromptChunk>& chunks) {
   const Tensor origin = concat(std::vector<Tensor>(chunks.size(), empty), 0);
   const Tensor moved = add(origin, mul(sub(z, origin), wide_weights(z.shape(), chunks)));
@@ -126,6 +133,8 @@ Tensor weighted_from_empty(const Tensor& z, const Tensor& empty, const std::vect
   }
   return y;
 }
+
+}  // namespace
 
 Tensor prompt_context(const Tokenizer& tokenizer, const CLIPTextModel& text_encoder,
                       const TextualInversions& textual_inversions, const std::string& prompt,

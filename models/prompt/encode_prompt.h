@@ -6,7 +6,6 @@
 
 #include "models/clip_text.h"
 #include "models/overlays/textual_inversion.h"
-#include "models/pipeline/compat.h"
 #include "models/prompt/weighting.h"
 
 namespace cutaway {
@@ -22,16 +21,6 @@ struct PromptRules {
 Tensor prompt_context(const Tokenizer& tokenizer, const CLIPTextModel& text_encoder,
                       const TextualInversions& textual_inversions, const std::string& prompt,
                       const PromptRules& rules, const std::function<void(const std::string&)>& warning);
-
-// z: [chunks, T, width], weights: one for each token of each chunk.
-//
-// The webui's rule ("Original" emphasis): each token times its weight, then each chunk gets its mean back.
-//   y = w z,   y mean(z) / mean(y)
-Tensor weighted_by_mean(const Tensor& z, const std::vector<PromptChunk>& chunks);
-// ComfyUI's rule: from the empty prompt's token at the same place to
-// this one and beyond. empty: [1, T, width]
-//   y = empty + w (z - empty)
-Tensor weighted_from_empty(const Tensor& z, const Tensor& empty, const std::vector<PromptChunk>& chunks);
 
 /// Two contexts of different lengths, each repeated until they are equally long, so that they fit into one
 /// batch. Attention over the same tokens twice is the same as once, so each result is as if it were alone:

@@ -11,6 +11,9 @@
 
 namespace cutaway {
 
+/// What brackets in a prompt mean, and what becomes of the weights (models/prompt/encode_prompt.h).
+enum class PromptWeights { none, webui, comfyui };
+
 /// A piece of a prompt and how much attention it should get;
 /// `is_break` is the word BREAK, which ends a chunk.
 struct WeightedText {
@@ -46,7 +49,27 @@ std::vector<PromptChunk> chunks_of(const Tokenizer& tokenizer, const std::vector
 std::vector<PromptChunk> chunks_of_words(const Tokenizer& tokenizer, const std::vector<WeightedText>& texts,
                                          const TextualInversions& textual_inversions = {});
 
-/// The same for a prompt in which brackets and BREAK mean nothing.
-std::vector<PromptChunk> plain_chunks_of(const Tokenizer& tokenizer, const std::string& prompt);
+/// What both rules do: fills chunks token by token.
+class ChunkBuilder {
+ public:
+  explicit ChunkBuilder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  /// Tokens in the chunk so far, and how many more it takes.
+  int64_t used() const { return static_cast<int64_t>(ids_.size()); }
+  int64_t room() const { return tokenizer_.context_length() - 2 - used(); }
+  /// There must be room.
+  void add(int64_t id, float weight);
+  void end_chunk() { end_chunk_after(used()); }
+  /// The first `count` tokens make the chunk, the others begin the next.
+  void end_chunk_after(int64_t count);
+  /// All chunks, at least one.
+  std::vector<PromptChunk> finish();
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::vector<int64_t> ids_;
+  std::vector<float> weights_;
+  std::vector<PromptChunk> chunks_;
+};
 
 }  // namespace cutaway

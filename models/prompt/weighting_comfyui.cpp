@@ -5,7 +5,6 @@
 #include <cmath>
 #include <optional>
 
-#include "models/prompt/chunk_builder.h"
 #include "models/prompt/weighting.h"
 #include "tensor/error.h"
 

@@ -180,23 +180,12 @@ void add_layers(Network& network, const std::string& name, std::vector<Layer>& l
   });
 }
 
-template <class Network>
-void add_weights(Network& network, const std::string& name,
-                 std::vector<std::pair<std::string, const Weight*>>& weights) {
-  for_each_weight(network, name, [&](const std::string& path, const Weight& weight) {
-    weights.emplace_back(path, &weight);
-  });
-}
-
 }  // namespace
 
 Model::Model(const std::string& folder) : parts(without_gil([&] { return StableDiffusion::load(folder); })) {
-  add_layers(parts.text_encoder, "text_encoder", layers);
-  add_layers(parts.unet, "unet", layers);
-  add_layers(parts.vae, "vae", layers);
-  add_weights(parts.text_encoder, "text_encoder", weights);
-  add_weights(parts.unet, "unet", weights);
-  add_weights(parts.vae, "vae", weights);
+  parts.each([&](const char* name, auto& network) { add_layers(network, name, layers); });
+  for_each_weight(
+      parts, "", [&](const std::string& path, const Weight& weight) { weights.emplace_back(path, &weight); });
   for (size_t i = 0; i < layers.size(); ++i) by_path_[layers[i].path] = i;
 }
 

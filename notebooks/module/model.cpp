@@ -83,7 +83,7 @@ GenerateResult generate(const Model& model, const GenerateOptions& options,
   GenerateEvents events;
   events.warning = warn;
   events.step = [&](const Step& step) { between_steps(step, on_step); };
-  return without_gil([&] { return model.parts.generate(options, events); });
+  return without_gil([&] { return model.parts.generate(options, {}, events); });
 }
 
 void bind_pictures(py::module_& module) {
@@ -207,13 +207,14 @@ void bind_stable_diffusion(py::module_& module) {
           [](const ModelPtr& self, const std::string& prompt, uint64_t seed, int steps, float cfg,
              const std::string& negative_prompt, const std::string& sampler, float eta, int64_t batch,
              int64_t width, int64_t height, const Tensor& start, const std::string& compat, int64_t clip_skip,
-             const std::optional<py::function>& on_step) {
+             const std::optional<py::function>& on_step, float cfg_rescale) {
             GenerateOptions options;
             options.prompt = prompt;
             options.negative_prompt = negative_prompt;
             options.sampler = &sampler_named(sampler);
             options.steps = steps;
             options.guidance_scale = cfg;
+            options.guidance_rescale = cfg_rescale;
             options.eta = eta;
             options.seed = seed;
             options.batch = batch;
@@ -227,6 +228,7 @@ void bind_stable_diffusion(py::module_& module) {
           "prompt"_a, "seed"_a = 0, "steps"_a = 20, "cfg"_a = 7.5F, "negative_prompt"_a = "",
           "sampler"_a = "ddim", "eta"_a = 0.0F, "batch"_a = 1, "width"_a = 0, "height"_a = 0,
           "start"_a = py::none(), "compat"_a = "diffusers", "clip_skip"_a = 1, "on_step"_a = py::none(),
+          "cfg_rescale"_a = 0.0F,
           "Draws. compat: the program whose picture it shall be (diffusers, webui, comfyui, compvis). "
           "on_step is called with a Step after each step; an exception in it ends the run.");
 }

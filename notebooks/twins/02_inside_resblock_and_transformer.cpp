@@ -129,7 +129,7 @@ Middle middle_of_a_cat(const StableDiffusion& model) {
     if (step.index == 9) middle.latent = step.latent;
     if (step.index == 10) middle.t = step.t;
   };
-  model.generate(options, events);
+  model.generate(options, {}, events);
   return middle;
 }
 

@@ -64,7 +64,7 @@ TEST_CASE("the four recorded prompts: tokens, text embedding, latents after ever
       CAPTURE(name);
       CHECK_CLOSE(step.latent, recorded.at(name).to_tensor(), 1e-3F);
     };
-    const GenerateResult result = demo().generate(options, events);
+    const GenerateResult result = demo().generate(options, {}, events);
 
     const std::vector<unsigned char> ours = to_rgb8(result.picture),
                                      theirs = to_rgb8(recorded.at("image").to_tensor());
@@ -167,6 +167,23 @@ TEST_CASE("guidance 1 is the prompt alone, and the negative prompt pulls away") 
   CHECK_DIFFERS(demo().generate(options).latent, plain, 0.1F);
 }
 
+TEST_CASE("guidance rescaled moves the latent less far, and changes nothing where there is no guidance") {
+  GenerateOptions options = quick("a red car");
+  options.guidance_scale = 20;
+  const Tensor burnt = demo().generate(options).latent;
+  options.guidance_rescale = 0.7F;
+  const auto spread = [](const Tensor& x) {
+    double squares = 0;
+    for (const float v : x.values()) squares += static_cast<double>(v) * v;
+    return std::sqrt(squares / static_cast<double>(x.count()));
+  };
+  CHECK(spread(demo().generate(options).latent) < 0.9 * spread(burnt));
+  options.guidance_scale = 1;
+  const Tensor rescaled = demo().generate(options).latent;
+  options.guidance_rescale = 0;
+  CHECK_CLOSE(demo().generate(options).latent, rescaled, 0);
+}
+
 TEST_CASE("every sampler draws a finite picture of another size") {
   for (const std::string& name : sampler_names()) {
     CAPTURE(name);
@@ -190,6 +207,9 @@ TEST_CASE("options that make no picture are refused in one sentence") {
   check_refused("the number of steps is 0, but must be from 1 to 1000", [](auto& o) { o.steps = 0; });
   check_refused("from 1 to 1000", [](auto& o) { o.steps = 1001; });
   check_refused("guidance scale", [](auto& o) { o.guidance_scale = NAN; });
+  check_refused("guidance rescale", [](auto& o) { o.guidance_rescale = NAN; });
+  check_refused("from 0 (none) to 1", [](auto& o) { o.guidance_rescale = 1.01F; });
+  check_refused("from 0 (none) to 1", [](auto& o) { o.guidance_rescale = -0.1F; });
   check_refused("the width is 7 pixels, but must be a multiple of 4: take 4 or 8",
                 [](auto& o) { o.width = 7; });
   check_refused("the height is -8 pixels", [](auto& o) { o.height = -8; });

@@ -48,6 +48,30 @@ class Workflows(ProgramTest):
         self.assertEqual(rgb_of_png(self.folder / "again.png"), rgb_of_png(self.folder / "bf16.png"))
         self.refuses(*draw, "--dtype", "f16", says=["'f16'", "f32 and bf16"])
 
+    def test_guidance_rescaled(self):
+        draw = ["generate", *SHORT, "--cfg", 12]
+        self.run_well(*draw, "--out", "plain.png")
+        self.run_well(*draw, "--cfg-rescale", 0, "--out", "none.png")
+        self.run_well(*draw, "--cfg-rescale", 0.7, "--out", "rescaled.png")
+        self.assertEqual(read_png(self.folder / "none.png"), read_png(self.folder / "plain.png"))
+        self.assertNotIn("cfg rescale", read_png(self.folder / "plain.png")[3])
+        self.assertEqual(read_png(self.folder / "rescaled.png")[3]["cfg rescale"], "0.7")
+        self.assertNotEqual(rgb_of_png(self.folder / "rescaled.png"), rgb_of_png(self.folder / "plain.png"))
+        self.run_well("generate", "--from", "rescaled.png", "--quiet", "--out", "again.png")
+        self.same_picture("again.png", "rescaled.png")
+        self.run_well("generate", "--from", "rescaled.png", "--cfg-rescale", 0, "--quiet", "--out", "again.png")
+        self.same_picture("again.png", "plain.png")
+        for rescale in (-0.1, 1.5, "nan"):
+            self.refuses(*draw, "--cfg-rescale", rescale, says=["rescale", "from 0 (none) to 1"])
+
+    def test_guidance_rescaled_in_a_trace(self):
+        record = ["trace", "--model", DEMO, "--prompt", "a cat", "--seed", 3, "--steps", 2, "--layers", "unet"]
+        self.run_well(*record, "--out", "plain.safetensors")
+        self.assertNotIn("cfg rescale", read_safetensors(self.folder / "plain.safetensors")[1])
+        self.run_well(*record, "--cfg-rescale", 0.7, "--out", "t.safetensors")
+        self.assertEqual(float(read_safetensors(self.folder / "t.safetensors")[1]["cfg rescale"]), 0.7)
+        self.assertIn("equal: no layer differs", self.run_well("compare", "t.safetensors", "--free").stdout)
+
     def test_strength_says_how_many_steps_are_taken_and_how_near_the_picture_stays(self):
         self.run_well("generate", *SHORT[:-3], "--init-image", "start.png", "--strength", 0.01, "--steps", 100,
                       "--save-latents", "l.safetensors", "--out", "p.png")  # next to nothing: nearly the picture

@@ -24,12 +24,10 @@ GenerateOptions tall_picture() {
   return options;
 }
 
-std::vector<GenerateResult> drawn_by(int count, const StableDiffusion& model,
-                                     const GenerateOptions& options) {
+std::vector<GenerateResult> drawn_by(int count, const StableDiffusion& model, const GenerateOptions& options,
+                                     const LowMemory& low_memory = {}) {
   return in_threads(count, [&](Neighbours& neighbours) {
-    GenerateOptions mine = options;
-    mine.neighbours = &neighbours;
-    return model.generate(mine);
+    return model.generate(options, {.low_memory = low_memory, .neighbours = &neighbours});
   });
 }
 
@@ -54,8 +52,7 @@ TEST_CASE("bands of rows make the picture of one program, but for rounding") {
   const GenerateResult one = model.generate(options);
   // 2 and 3 get unequal bands, 5 have one row each at the lowest level.
   for (const int count : {1, 2, 3, 5}) {
-    options.low_memory.unet_in_turn = count == 3;
-    const std::vector<GenerateResult> all = drawn_by(count, model, options);
+    const std::vector<GenerateResult> all = drawn_by(count, model, options, {.unet_in_turn = count == 3});
     CAPTURE(count);
     CHECK_CLOSE(all.front().latent, one.latent, 1e-4);
     CHECK_CLOSE(all.front().picture, one.picture, 1e-4);

@@ -54,7 +54,7 @@ TEST_CASE("run_start: without a picture, noise alone") {
   GenerateOptions o = options(sampler_named("euler"), false);
   o.image.reset();
   Draws draws;
-  const RunStart run = run_start(demo(), o, draws.noise());
+  const RunStart run = run_start(demo(), o, {}, draws.noise());
   REQUIRE(draws.all.size() == 1);
   CHECK_CLOSE(run.start, draws.all[0], 0);
   CHECK(run.plan.count() == 10);
@@ -66,7 +66,7 @@ TEST_CASE("run_start: img2img draws the latent first, then the noise") {
     for (const auto& [strength, steps] : {std::pair<std::optional<double>, int>{{}, 8}, {0.35, 3}, {1, 10}}) {
       const GenerateOptions o = options(*sampler, false, strength);
       Draws draws;
-      const RunStart run = run_start(demo(), o, draws.noise());
+      const RunStart run = run_start(demo(), o, {}, draws.noise());
       REQUIRE(draws.all.size() == 2);
       REQUIRE(run.plan.count() == steps);
       const Tensor x0 = latent_of(*o.image, draws.all[0]);
@@ -87,7 +87,7 @@ TEST_CASE("inpainting with 4 channels: what is kept has the noise of the next st
     for (const double strength : {0.5, 1.0}) {
       const GenerateOptions o = options(sampler_named(sampler), true, strength);
       Draws draws;
-      const RunStart run = run_start(demo(), o, draws.noise());
+      const RunStart run = run_start(demo(), o, {}, draws.noise());
       REQUIRE(draws.all.size() == 3);  // the third is diffusers' masked picture, which nobody looks at
       const Tensor x0 = latent_of(*o.image, draws.all[0]);
       if (strength == 1) CHECK_CLOSE(run.start, draws.all[1], 0);  // as if there were no picture
@@ -119,7 +119,7 @@ TEST_CASE("inpainting with 9 channels: latent, mask, masked picture") {
   for (const double strength : {0.5, 1.0}) {
     const GenerateOptions o = options(sampler_named("ddim"), true, strength);
     Draws draws;
-    const RunStart run = run_start(model, o, draws.noise());
+    const RunStart run = run_start(model, o, {}, draws.noise());
     REQUIRE(draws.all.size() == (strength == 1 ? 2 : 3));
     Tensor masked({1, 3, 32, 48});  // grey under the mask
     for (int64_t i = 0; i < masked.count(); ++i)

@@ -31,9 +31,9 @@ GenerateOptions two_cats() {
   return options;
 }
 
-int64_t peak_of(const GenerateOptions& options) {
+int64_t peak_of(const GenerateOptions& options, const LowMemory& low_memory) {
   DryRun dry_run;
-  demo().generate(options);
+  demo().generate(options, {.low_memory = low_memory});
   return dry_run.finish().peak_tensor_bytes;
 }
 
@@ -48,15 +48,13 @@ double root_mean_square(const Tensor& x) {
 TEST_CASE("latents and pictures one after the other give the same picture in less memory") {
   GenerateOptions options = two_cats();
   const GenerateResult together = demo().generate(options);
-  options.low_memory.unet_in_turn = options.low_memory.vae_in_turn = true;
-  const GenerateResult one_by_one = demo().generate(options);
+  const LowMemory in_turn{.unet_in_turn = true, .vae_in_turn = true};
+  const GenerateResult one_by_one = demo().generate(options, {.low_memory = in_turn});
   CHECK_CLOSE(one_by_one.latent, together.latent, 1e-4F);
   CHECK_CLOSE(one_by_one.picture, together.picture, 1e-4F);
 
   options.width = options.height = 256;
-  const int64_t in_turn = peak_of(options);
-  options.low_memory = {};
-  CHECK(static_cast<double>(in_turn) < 0.7 * static_cast<double>(peak_of(options)));
+  CHECK(static_cast<double>(peak_of(options, in_turn)) < 0.7 * static_cast<double>(peak_of(options, {})));
 }
 
 TEST_CASE("a tile fades linearly from the one before it") {
@@ -95,10 +93,9 @@ TEST_CASE("tiles take less memory") {
   GenerateOptions options = two_cats();
   options.batch = 1;
   options.width = options.height = 256;
-  options.low_memory.unet_in_turn = true;
-  const int64_t whole = peak_of(options);
-  options.low_memory.vae_tile = 64;
-  CHECK(static_cast<double>(peak_of(options)) < 0.8 * static_cast<double>(whole));
+  const int64_t whole = peak_of(options, {.unet_in_turn = true});
+  const int64_t tiled = peak_of(options, {.unet_in_turn = true, .vae_tile = 64});
+  CHECK(static_cast<double>(tiled) < 0.8 * static_cast<double>(whole));
 }
 
 TEST_CASE("tiles of a size that is no whole number of overlaps are refused") {

@@ -55,11 +55,10 @@ TEST_CASE("two that share guidance draw the picture of one, bit for bit") {
     Meeting meeting;
     GenerateResult two[2];
     const auto run = [&](int who) {
-      GenerateOptions mine = options;
-      mine.partner = GuidancePartner{.has_prompt = who == 0, .exchange = [&meeting, who](const Tensor& x) {
-                                       return meeting.swap(who, x);
-                                     }};
-      two[who] = model.generate(mine);
+      const GuidancePartner partner{.has_prompt = who == 0, .exchange = [&meeting, who](const Tensor& x) {
+                                      return meeting.swap(who, x);
+                                    }};
+      two[who] = model.generate(options, {.partner = partner});
     };
     std::thread other([&] { run(1); });
     run(0);

@@ -28,6 +28,11 @@ void check_weights(const std::string& prompt, const std::vector<Expected>& expec
   }
 }
 
+// Of a prompt in which brackets and BREAK mean nothing.
+std::vector<PromptChunk> plain_chunks_of(const Tokenizer& tokenizer, const std::string& prompt) {
+  return chunks_of(tokenizer, {{.text = prompt}});
+}
+
 TEST_CASE("weights: round brackets raise, square ones lower, a number replaces, brackets multiply") {
   check_weights("normal text", {{"normal text", 1}});
   check_weights("an (important) word", {{"an ", 1}, {"important", 1.1}, {" word", 1}});
