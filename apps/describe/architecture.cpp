@@ -1,6 +1,5 @@
 #include "apps/describe/architecture.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <map>
 
@@ -19,48 +18,28 @@ struct Networks {
   int64_t latent_size = 64;  // pixels of the latent each way that the UNet was trained at
 };
 
-// Weights for boxes that only have to run: all are the same zeros, as many as the largest has. A dry run
-// reads none of them, and a zero takes as long as any other number.
+// Weights for boxes that only have to run. A dry run reads none of them, so they take no memory, and in a run
+// that is timed a zero takes as long as any other number.
 class Zeros : public WeightSource {
  public:
-  explicit Zeros(int64_t largest)
-      : zeros_(std::calloc(static_cast<size_t>(largest), sizeof(uint16_t)), &std::free) {}
-
   std::string description() const override { return "zeros"; }
   std::vector<std::string> names() const override { return {}; }
   std::optional<Weight> find(const std::string& name, const Shape& needed) const override {
     Weight weight(needed);
     weight.name = name;
     weight.dtype = DType::f16;
-    weight.data = zeros_.get();
-    weight.owner = zeros_;
+    weight.owner.reset(std::calloc(static_cast<size_t>(needed.count()), sizeof(uint16_t)), &std::free);
+    weight.data = weight.owner.get();
+    if (weight.data == nullptr) throw Error("not enough memory for the weight " + name);
     return weight;
   }
-
- private:
-  std::shared_ptr<void> zeros_;
 };
 
-template <class Layer>
-int64_t largest_weight(Layer& layer) {
-  int64_t largest = 0;
-  for_each_weight(layer, "", [&](const std::string&, const Weight& weight) {
-    largest = std::max(largest, weight.shape.count());
-  });
-  return largest;
-}
-
-Networks networks_of_sd15(Part part) {
+Networks networks_of_sd15() {
   Networks networks;
-  const auto wanted = [part](Part one) { return part == Part::all || part == one; };
-  int64_t largest = 0;
-  if (wanted(Part::text_encoder)) largest = std::max(largest, largest_weight(networks.text_encoder));
-  if (wanted(Part::unet)) largest = std::max(largest, largest_weight(networks.unet));
-  if (wanted(Part::vae)) largest = std::max(largest, largest_weight(networks.vae));
-  const Zeros zeros(largest);
-  if (wanted(Part::text_encoder)) load_weights(networks.text_encoder, "text_encoder", zeros);
-  if (wanted(Part::unet)) load_weights(networks.unet, "unet", zeros);
-  if (wanted(Part::vae)) load_weights(networks.vae, "vae", zeros);
+  load_weights(networks.text_encoder, "text_encoder", Zeros());
+  load_weights(networks.unet, "unet", Zeros());
+  load_weights(networks.vae, "vae", Zeros());
   return networks;
 }
 
@@ -142,7 +121,7 @@ void fill_in(Box& root, const std::vector<Event>& events, bool timed) {
 }  // namespace
 
 Architecture describe_model(const DescribeOptions& options) {
-  Networks networks = options.model.empty() ? networks_of_sd15(options.part) : networks_of(options.model);
+  Networks networks = options.model.empty() ? networks_of_sd15() : networks_of(options.model);
   const int64_t scale = networks.vae.config.scale();
   const int64_t unet_base = int64_t{1} << (networks.unet.config.block_out_channels.size() - 1);
   const int64_t pixels = options.pixels == 0 ? networks.latent_size * scale : options.pixels;

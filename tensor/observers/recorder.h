@@ -1,5 +1,5 @@
-// Recorder: the observer that keeps what happens in a run. `trace`, `verify`, `describe` and the Python module
-// all read its events.   Doc: docs/trace.md#the-recorder
+// Recorder: the observer that keeps what happens in a run. `trace`, `verify`, `describe` and the Python
+// module all read its events.   Doc: docs/trace.md#the-recorder
 #pragma once
 
 #include <chrono>
