@@ -67,7 +67,7 @@ double worst_step(const Sampler& sampler, const Plan& plan, float eta, const Saf
   double worst = 0;
   const OnStep compare = [&](const Step& step) {
     const Tensor after = item(expected, step.index + 1);
-    worst = std::fmax(worst, difference(step.latent, after).worst / (2e-5 * largest(after) + 2e-6));
+    worst = std::fmax(worst, difference(step.latent, after).max_abs / (2e-5 * largest(after) + 2e-6));
   };
   sample(sampler, {plan, closed_form_model, recorded_noise(file.at("in/noise")), eta, compare},
          file.at("in/x0").to_tensor());
