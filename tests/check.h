@@ -5,7 +5,7 @@
 #include <random>
 #include <string>
 
-#include "tensor/distance.h"
+#include "tensor/observers/distance.h"
 
 namespace cutaway::test {
 

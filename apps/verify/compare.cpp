@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "tensor/distance.h"
+#include "tensor/observers/distance.h"
 #include "tensor/files/safetensors.h"
 
 namespace cutaway::verify {

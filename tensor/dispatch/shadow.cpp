@@ -5,7 +5,7 @@
 #include <mutex>
 #include <utility>
 
-#include "tensor/distance.h"
+#include "tensor/observers/distance.h"
 
 namespace cutaway::shadow {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tensor/distance.h"
+#include "tensor/observers/distance.h"
 #include "tensor/files/safetensors.h"
 #include "tensor/observers/call_names.h"
 #include "tensor/trace.h"

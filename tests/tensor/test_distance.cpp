@@ -1,5 +1,5 @@
 // How far two tensors are apart.
-#include "tensor/distance.h"
+#include "tensor/observers/distance.h"
 
 #include <doctest/doctest.h>
 

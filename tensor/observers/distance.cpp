@@ -1,4 +1,4 @@
-#include "tensor/distance.h"
+#include "tensor/observers/distance.h"
 
 #include <algorithm>
 #include <bit>
