@@ -41,7 +41,7 @@ class RecordCalls {
   RecordCalls* outer_;
 };
 
-// ---- For tensor/ops.cpp
+// ---- For tensor/dispatch/run.h
 namespace replay {
 
 /// The innermost that lives on this thread, or null.
