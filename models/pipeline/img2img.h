@@ -10,8 +10,8 @@ namespace cutaway {
 /// What a run begins with, and what it must remember of a picture that was given.
 struct RunStart {
   const Sampler* sampler = nullptr;  // the one that takes the steps
-  Plan plan;                                // the steps that are left to take
-  Tensor noise;                             // [batch, 4, h, w] of variance 1
+  Plan plan;                         // the steps that are left to take
+  Tensor noise;                      // [batch, 4, h, w] of variance 1
   Tensor start;  // what the sampler starts from: the noise, or the picture's latent with noise in it
 
   // With a mask only. Which of the two ways of inpainting a model knows, its UNet's input channels tell.
