@@ -30,9 +30,9 @@ struct MemoryPlan {
   std::string measures() const;
 };
 
-/// The cheapest measures with which the run fits, whoever else draws; large models always let go. Without a limit and in a
-/// debugger there is no forecast. Throws Error, which names the smallest amount of memory that would do, when
-/// there are none.
+/// The cheapest measures with which the run fits, whoever else draws; large models always let go. Without a
+/// limit and in a debugger there is no forecast. Throws Error, which names the smallest amount of memory that
+/// would do, when there are none.
 MemoryPlan memory_plan(const StableDiffusion& model, const GenerateOptions& options, const Execution& how,
                        const MemoryOptions& memory);
 

@@ -1,4 +1,4 @@
-// Denoiser: what the sampler asks in each step, the UNet with classifier-free guidance.   Doc: docs/pipeline.md
+// Denoiser: what the sampler asks, the UNet with classifier-free guidance.   Doc: docs/pipeline.md
 #pragma once
 
 #include <functional>
