@@ -48,9 +48,9 @@ std::map<std::string, int64_t> weight_bytes(StableDiffusion& model) {
 }
 
 // One row of the table: what one layer, or what made one inner value, did in one call.
-struct Row {
-  const Event& result;
-  bool is_layer;  // inner values have no times of their own
+struct LayerRow {
+  const Event& event;  // its result
+  bool is_layer;       // inner values have no times of their own
   double seconds = 0, flop = 0;
   int64_t bytes = 0;  // inputs, weights and result
 };
@@ -60,12 +60,12 @@ int64_t bytes_of(const observers::Kept& kept) {
 }
 
 // In the order in which they were finished.
-std::vector<Row> rows_of(const std::vector<Event>& events,
-                         const std::map<std::string, int64_t>& weight_bytes) {
-  std::vector<Row> rows;
+std::vector<LayerRow> layer_rows(const std::vector<Event>& events,
+                                 const std::map<std::string, int64_t>& weight_bytes) {
+  std::vector<LayerRow> rows;
   for (const Event& event : events) {
     if (event.kind != Event::Kind::value) continue;
-    Row row{.result = event, .is_layer = event.entered.has_value()};
+    LayerRow row{.event = event, .is_layer = event.entered.has_value()};
     if (row.is_layer) {
       const Event& begin = events[*event.entered];
       row.seconds = event.seconds - begin.seconds;
@@ -80,16 +80,16 @@ std::vector<Row> rows_of(const std::vector<Event>& events,
   return rows;
 }
 
-void print_table(const std::vector<Row>& rows) {
+void print_table(const std::vector<LayerRow>& rows) {
   size_t longest = 4;
-  for (const Row& row : rows) longest = std::max(longest, row.result.path.size());
+  for (const LayerRow& row : rows) longest = std::max(longest, row.event.path.size());
   const int width = static_cast<int>(longest);
   std::printf("%-9s %-*s %-20s %10s %10s %10s %10s %5s %9s %9s %9s\n", "call", width, "path", "shape", "mean",
               "std", "min", "max", "NaN", "ms", "MFLOP", "KB");
-  for (const Row& row : rows) {
-    const observers::Summary& s = *row.result.summary;
-    std::printf("%-9s %-*s %-20s %10.4g %10.4g %10.4g %10.4g %5lld", row.result.call.c_str(), width,
-                row.result.path.c_str(), to_string(*row.result.result.shape).c_str(), s.mean, s.std, s.min,
+  for (const LayerRow& row : rows) {
+    const observers::Summary& s = *row.event.summary;
+    std::printf("%-9s %-*s %-20s %10.4g %10.4g %10.4g %10.4g %5lld", row.event.call.c_str(), width,
+                row.event.path.c_str(), to_string(*row.event.result.shape).c_str(), s.mean, s.std, s.min,
                 s.max, static_cast<long long>(s.nan + s.infinite));
     if (row.is_layer) {
       std::printf(" %9.3f %9.3f %9.1f", 1e3 * row.seconds, 1e-6 * row.flop,
@@ -99,14 +99,14 @@ void print_table(const std::vector<Row>& rows) {
   }
 }
 
-nlohmann::ordered_json to_json(const std::vector<Row>& rows, const pictures::Metadata& metadata) {
+nlohmann::ordered_json to_json(const std::vector<LayerRow>& rows, const pictures::Metadata& metadata) {
   nlohmann::ordered_json layers = nlohmann::json::array();
-  for (const Row& row : rows) {
-    nlohmann::ordered_json layer{{"call", row.result.call}, {"path", row.result.path}};
-    const Shape& shape = *row.result.result.shape;
+  for (const LayerRow& row : rows) {
+    nlohmann::ordered_json layer{{"call", row.event.call}, {"path", row.event.path}};
+    const Shape& shape = *row.event.result.shape;
     layer["shape"] = nlohmann::json::array();
     for (int axis = 0; axis < shape.rank(); ++axis) layer["shape"].push_back(shape[axis]);
-    const observers::Summary& summary = *row.result.summary;
+    const observers::Summary& summary = *row.event.summary;
     layer["mean"] = observers::json_number(summary.mean);
     layer["std"] = observers::json_number(summary.std);
     layer["min"] = observers::json_number(summary.min);
@@ -217,7 +217,7 @@ void trace_each_prompt(const TraceArguments& arguments) {
   for (size_t i = 0; i < runs; ++i) {
     if (!arguments.prompts.empty()) options.prompt = arguments.prompts[i];
     const Recording recording = record(arguments, model, options);
-    const std::vector<Row> rows = rows_of(recording.events, bytes);
+    const std::vector<LayerRow> rows = layer_rows(recording.events, bytes);
     watch.check_edits();
     const std::string out = arguments.out.empty() ? "" : numbered_path(arguments.out, i, runs);
     const std::string npy = arguments.npy.empty() ? "" : numbered_path(arguments.npy, i, runs);

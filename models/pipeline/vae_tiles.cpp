@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "tensor/dispatch/dry_run.h"
 #include "tensor/error.h"
+#include "tensor/memory.h"
 
 namespace cutaway {
 namespace {

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "tensor/dispatch/dry_run.h"
 #include "tensor/error.h"
+#include "tensor/memory.h"
 #include "tensor/ops.h"
 
 namespace cutaway {
