@@ -33,6 +33,13 @@ class Decoder(torch.nn.Module):
         return self.vae.decode(z)
 
 
+class Encoder(Decoder):
+    """A VAE whose forward pass is to encode: mean and log-variance, one after the other in the channels."""
+
+    def forward(self, x):
+        return self.vae.quant_conv(self.vae.encoder(x))
+
+
 def filled(network):
     """Random weights that keep values in an ordinary range: subnormal numbers would take longer."""
     torch.manual_seed(1)
@@ -46,12 +53,14 @@ def filled(network):
 
 
 def full_size(name):
-    """unet, vae-decode or clip."""
+    """unet, vae-decode, vae-encode or clip."""
     torch.nn.Module.reset_parameters = lambda self: None  # filled() does it, and once is enough
     if name == "unet":
         return filled(networks.UNet(UNET))
     if name == "vae-decode":
         return filled(Decoder(networks.VAE(VAE)))
+    if name == "vae-encode":
+        return filled(Encoder(networks.VAE(VAE)))
     return filled(networks.ClipText(CLIP))
 
 
@@ -62,6 +71,8 @@ def inputs(name, batch, height, width):
         return (torch.randn(batch, 4, height, width), torch.full((batch,), 500), torch.randn(batch, 77, 768))
     if name == "vae-decode":
         return (torch.randn(batch, 4, height, width),)
+    if name == "vae-encode":
+        return (torch.randn(batch, 3, 8 * height, 8 * width),)
     return (torch.randint(0, 49408, (batch, 77)),)
 
 
