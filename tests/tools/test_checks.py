@@ -113,6 +113,13 @@ class Docs(unittest.TestCase):
                      '<img src="gone.svg" alt="">']:
             self.check(line, leads_somewhere=False, more={**self.PROGRAM, "tools/debug": "#!/bin/sh\n"})
 
+    def test_page_of_commands_is_complete(self):
+        for line, missing in [("`cutaway draw --seed 3`, `--isa`, `--quiet`", None), ("`cutaway draw`, `--isa`, `--quiet`", "--seed of `cutaway draw`"),
+                              ("`--seed`, `--isa`, `--quiet`", "`cutaway draw`")]:
+            code, output = run("check_docs", {**self.PROGRAM, "docs/commands.md": line, "README.md": "[commands](docs/commands.md)\n"})
+            self.assertEqual(code, 1 if missing else 0, output)
+            self.assertIn(f"docs/commands.md:1: does not tell of {missing}" if missing else "0 lead nowhere", output)
+
     def test_commands_in_fenced_code(self):
         for block in ["```\ncutaway draw --sed 3\n```", "```\ncutaway draw --seed 3 \\\n    --sed 3\n```", "```\ntools/gone --all\n```"]:
             code, output = run("check_docs", {**self.FILES, **self.LINKED, **self.PROGRAM, self.PAGE: f"# Page\n{block}\n"})
