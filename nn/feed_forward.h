@@ -1,4 +1,4 @@
-// "FeedForward" in the picture: two linear layers with GEGLU between them.
+// "FeedForward" in the picture: two linear layers with GEGLU between them.   Doc: docs/unet/feed_forward.md
 #pragma once
 
 #include "nn/linear.h"

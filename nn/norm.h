@@ -1,4 +1,4 @@
-// GroupNorm and LayerNorm: mean 0 and variance 1, then a learnt scale and shift.
+// GroupNorm and LayerNorm: mean 0 and variance 1, then a learnt scale and shift.   Doc: docs/unet/norm.md
 #pragma once
 
 #include "nn/module.h"

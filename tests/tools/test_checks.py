@@ -88,8 +88,8 @@ class Docs(unittest.TestCase):
     LINKED = {"README.md": "[a](docs/a.md) [c](docs/c.md)\n"}
     FILES = {"notebooks/module/d.cpp": "struct Bound {};\n", "notebooks/twins/e.cpp": "int main() {}\n", "nn/b.h": "struct ResBlock {};  // Doc: docs/a.md\n", "docs/c.md": "# A heading, with `code`\n## Twice\n## Twice\n"}
 
-    def check(self, line, leads_somewhere):
-        code, output = run("check_docs", {**self.FILES, self.PAGE: f"# Page\n{line}\n", **self.LINKED})
+    def check(self, line, leads_somewhere, more={}):
+        code, output = run("check_docs", {**self.FILES, **more, self.PAGE: f"# Page\n{line}\n", **self.LINKED})
         self.assertEqual(code, 0 if leads_somewhere else 1, line + "\n" + output)
         if not leads_somewhere:
             self.assertIn(f"{self.PAGE}:2: ", output)
@@ -105,9 +105,44 @@ class Docs(unittest.TestCase):
                      "`nn/b.h#ResBlocks`", "`notebooks/module/gone.cpp`", "`notebooks/module/d.cpp#Unbound`", "`notebooks/gone.ipynb`", "`nn/b.h#Res`", "[b](nn/b.h)"]:
             self.check(line, leads_somewhere=False)
 
-    def test_fenced_code_is_left_alone(self):
+    def test_links_in_fenced_code_are_left_alone(self):
         self.assertEqual(run("check_docs", {self.PAGE: "```\n[c](d.md) `nn/d.h`\n```\n", **self.LINKED,
                                             "docs/c.md": "# C\n"})[0], 0)
+
+    # A program of one subcommand, whose options stand in two files; one tool; one network of one layer.
+    PROGRAM = {"apps/commands/draw.cpp": 'void add_draw_command(CLI::App& program) {\n  program.add_subcommand("draw", "Draw");\n'
+                                         '  command.add_option("--seed", seed, "One");\n  command\n      .add_flag(\n'
+                                         '          "-q,--quiet", quiet, "Not --loud");\n  add_run_options(command);\n}\n',
+               "apps/options/run.cpp": 'void add_run_options(CLI::App& command) {\n  command.add_option("--isa", isa, "Which");\n}\n'
+                                       'void add_others(CLI::App& command) {\n  command.add_option("--other", isa, "Not called");\n}\n',
+               "tools/make": "#!/bin/sh\n# tools/make --all\n",
+               "tests/reference/names/sd15_unet.json": '{"tensors": [["mid_block.resnets.0.conv1.weight", [1], "float32"]]}'}
+
+    def test_commands_tools_and_layers_that_exist(self):
+        for line in ["`cutaway draw --seed 3 --isa avx2 --quiet`", "`build/ci/cutaway draw`", "`cutaway --help`", "`cutaway COMMAND --help`",
+                     "`cutaway draw --seed 3 | dot --loud`", "`--seed`", "`--all`", "`tools/make`", "`tools/make --all`", "`tools/`",
+                     "`ninja --target cutaway other`", "`unet.mid_block`", "`unet.*.conv1=zero`", "`unet.skips.[0-2]`", "`unet.json`",
+                     "```python\nunet.elsewhere\n```", "    cutaway gone"]:
+            self.check(line, leads_somewhere=True, more=self.PROGRAM)
+
+    def test_commands_tools_and_layers_that_do_not_exist(self):
+        for line in ["`cutaway paint`", "`cutaway draw --sed 3`", "`cutaway draw --other`", "`cutaway draw --loud`", "`tools/debug paint`",
+                     "`cutaway --seed 3`", "`--loudly`", "`tools/gone`", "`unet.mid_blok`", "`unet.mid_block.attn*=zero`",
+                     '<img src="gone.svg" alt="">']:
+            self.check(line, leads_somewhere=False, more={**self.PROGRAM, "tools/debug": "#!/bin/sh\n"})
+
+    def test_page_of_commands_is_complete(self):
+        for line, missing in [("`cutaway draw --seed 3`, `--isa`, `--quiet`", None), ("`cutaway draw`, `--isa`, `--quiet`", "--seed of `cutaway draw`"),
+                              ("`--seed`, `--isa`, `--quiet`", "`cutaway draw`")]:
+            code, output = run("check_docs", {**self.PROGRAM, "docs/commands.md": line, "README.md": "[commands](docs/commands.md)\n"})
+            self.assertEqual(code, 1 if missing else 0, output)
+            self.assertIn(f"docs/commands.md:1: does not tell of {missing}" if missing else "0 lead nowhere", output)
+
+    def test_commands_in_fenced_code(self):
+        for block in ["```\ncutaway draw --sed 3\n```", "```\ncutaway draw --seed 3 \\\n    --sed 3\n```", "```\ntools/gone --all\n```"]:
+            code, output = run("check_docs", {**self.FILES, **self.LINKED, **self.PROGRAM, self.PAGE: f"# Page\n{block}\n"})
+            self.assertEqual(code, 1, block)
+            self.assertIn(f"{self.PAGE}:3: ", output)
 
     def test_header_without_its_page(self):
         code, output = run("check_docs", {"nn/b.h": "// \"Box\" in the picture.   Doc: docs/gone.md\n"})
