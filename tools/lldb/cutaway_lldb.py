@@ -27,7 +27,15 @@ class Memory:
         return raw if error.Success() and raw is not None and len(raw) == size else None
 
     def symbol(self, address):
-        return self.target.ResolveLoadAddress(address).GetSymbol().GetName() or ""
+        """Not ResolveLoadAddress: where a program has thread_local variables, it takes their section for the one that
+        lies at the same address, the constants with the tables of virtual functions among them."""
+        for module in self.target.module_iter():
+            first = module.GetSectionAtIndex(0)
+            slide = first.GetLoadAddress(self.target) - first.GetFileAddress()
+            found = module.ResolveFileAddress(address - slide) if address >= slide else lldb.SBAddress()
+            if found.GetSection().IsValid():
+                return found.GetSymbol().GetName() or ""
+        return ""
 
 
 def address_of(value):
