@@ -3,6 +3,7 @@
     (lldb) command script import tools/lldb/cutaway_lldb.py
 """
 import os
+import re
 import sys
 
 import lldb
@@ -93,3 +94,7 @@ def __lldb_init_module(debugger, _):
     for kind, function in (("Tensor", "tensor"), ("Weight", "weight"), ("Shape", "shape"), ("Scope", "scope")):
         debugger.HandleCommand(f"type summary add -w cutaway -F {__name__}.{function} cutaway::{kind}")
     debugger.HandleCommand("type category enable cutaway")
+    # Up to LLDB 15, `p` compiles what it prints; in a layer's operator() LLDB 14 dies of that. Members are enough here.
+    if int(re.search(r"\d+", debugger.GetVersionString())[0]) < 16:
+        for name in ("p", "print"):
+            debugger.HandleCommand(f"command alias {name} frame variable")
