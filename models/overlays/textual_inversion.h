@@ -1,5 +1,5 @@
 // Textual inversion (Gal et al. 2022, arXiv 2208.01618): words that the text encoder was not trained with,
-// each with one or more rows of its own.   Doc: docs/prompts.md#new-words
+// each with one or more rows of its own.   Doc: docs/prompts.md#textual-inversion
 #pragma once
 
 #include <cstdint>

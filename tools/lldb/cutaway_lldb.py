@@ -3,6 +3,7 @@
     (lldb) command script import tools/lldb/cutaway_lldb.py
 """
 import os
+import re
 import sys
 
 import lldb
@@ -27,7 +28,15 @@ class Memory:
         return raw if error.Success() and raw is not None and len(raw) == size else None
 
     def symbol(self, address):
-        return self.target.ResolveLoadAddress(address).GetSymbol().GetName() or ""
+        """Not ResolveLoadAddress: where a program has thread_local variables, it takes their section for the one that
+        lies at the same address, the constants with the tables of virtual functions among them."""
+        for module in self.target.module_iter():
+            first = module.GetSectionAtIndex(0)
+            slide = first.GetLoadAddress(self.target) - first.GetFileAddress()
+            found = module.ResolveFileAddress(address - slide) if address >= slide else lldb.SBAddress()
+            if found.GetSection().IsValid():
+                return found.GetSymbol().GetName() or ""
+        return ""
 
 
 def address_of(value):
@@ -85,3 +94,7 @@ def __lldb_init_module(debugger, _):
     for kind, function in (("Tensor", "tensor"), ("Weight", "weight"), ("Shape", "shape"), ("Scope", "scope")):
         debugger.HandleCommand(f"type summary add -w cutaway -F {__name__}.{function} cutaway::{kind}")
     debugger.HandleCommand("type category enable cutaway")
+    # Up to LLDB 15, `p` compiles what it prints; in a layer's operator() LLDB 14 dies of that. Members are enough here.
+    if int(re.search(r"\d+", debugger.GetVersionString())[0]) < 16:
+        for name in ("p", "print"):
+            debugger.HandleCommand(f"command alias {name} frame variable")

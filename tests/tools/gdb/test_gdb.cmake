@@ -1,5 +1,6 @@
 # cmake -DBUILD=... -DSOURCE=... -DPYTHON=... -DCOMPILER=... -DLAUNCHER=... -DSTEP=yes|no -P test_gdb.cmake
-# Runs tests/tools/gdb/test_gdb.py, and where LLDB is installed tests/tools/gdb/test_lldb.py, on an unoptimised build: this one, or (STEP=no) one of its own below BUILD.
+# Runs tests/tools/gdb/test_gdb.py, compares the screens of docs/debugging.md, and runs tests/tools/gdb/test_lldb.py where LLDB
+# is installed: on an unoptimised build, which is this one, or (STEP=no) one of its own below BUILD, with the flags of `step`.
 find_program(gdb gdb)
 if(NOT gdb)
   message(STATUS "SKIPPED: gdb is not installed (Debian: apt-get install gdb)")
@@ -20,7 +21,7 @@ set(folder ${BUILD})
 if(NOT STEP)
   set(folder ${BUILD}/gdb)
   foreach(command
-      "-S;${SOURCE};-B;${folder};-G;Ninja;-DCMAKE_BUILD_TYPE=Debug;-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g;-DCMAKE_CXX_COMPILER=${COMPILER};-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER};-DCUTAWAY_GROUP_SOURCES=ON;-DCUTAWAY_BUILD_PYTHON=OFF"
+      "-S;${SOURCE};-B;${folder};-G;Ninja;-DCMAKE_BUILD_TYPE=Debug;-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g3;-DCMAKE_CXX_COMPILER=${COMPILER};-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER};-DCUTAWAY_GROUP_SOURCES=ON;-DCUTAWAY_BUILD_PYTHON=OFF"
       "--build;${folder};--target;cutaway;debugger_subject")
     execute_process(COMMAND ${CMAKE_COMMAND} ${command} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
     if(NOT result EQUAL 0)
@@ -35,9 +36,14 @@ if(NOT result EQUAL 0)
   message(FATAL_ERROR "tests/tools/gdb/test_gdb.py failed")
 endif()
 
-find_program(lldb lldb)
+execute_process(COMMAND ${PYTHON} ${SOURCE}/tools/make_debug_screens --check ${folder}/cutaway RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "the screens of docs/debugging.md are not what gdb prints")
+endif()
+
+find_program(lldb NAMES lldb lldb-19 lldb-18 lldb-17 lldb-16 lldb-15 lldb-14)
 if(lldb)
-  execute_process(COMMAND ${PYTHON} ${SOURCE}/tests/tools/gdb/test_lldb.py ${lldb} ${folder}/tests/debugger_subject
+  execute_process(COMMAND ${PYTHON} ${SOURCE}/tests/tools/gdb/test_lldb.py ${lldb} ${folder}/cutaway ${folder}/tests/debugger_subject
                   WORKING_DIRECTORY ${SOURCE} RESULT_VARIABLE result)
   if(NOT result EQUAL 0)
     message(FATAL_ERROR "tests/tools/gdb/test_lldb.py failed")

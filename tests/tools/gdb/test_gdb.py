@@ -174,6 +174,26 @@ class Layers(unittest.TestCase):
         self.assertRegex(out[15], r"= Tensor \[2, 64, 8, 8\] f32  min ")
         self.assertIn(f"{block}   step 3   stopped 1 times", out[16])
 
+    def test_variables_of_the_same_name_in_other_files(self):
+        # tensor/dispatch/ has variables called `innermost` too, and each `print` may make gdb read more files.
+        block = "unet.mid_block.attentions.0.transformer_blocks.0"
+        out = self.run_demo([f"layer break {block}.attn1 step 0", "run", "print to_q.weight", "maint expand-symtabs",
+                             "layer where", "layer step", "layer finish", "layer next"])
+        self.assertIn(f"{block[5:]}.attn1.to_q.weight [", out[2])
+        self.assertRegex(out[4], r"attn1 +CrossAttention +nn/attention\.h:\d+   <- you are here")
+        self.assertEqual(headlines(out[5:]), [
+            f"layer {block}.attn1.to_q   step 0",
+            f"end of layer {block}.attn1.to_q   step 0: it gives `result`",
+            f"layer {block}.attn1.to_k   step 0"])
+
+    def test_next_goes_from_line_to_line(self):
+        # g++ counts the making of a list like `{h, skip}` to the line of the function's last bracket: `next` goes there and
+        # back. docs/debugging.md says so; no box beside these two may have such a line.
+        out = session(PROGRAM, [], [f"source {ROOT}/tests/tools/gdb/jumps.py"])
+        *found, looked_at = out[0].splitlines()
+        self.assertRegex(looked_at, r"^[2-9]\d boxes$")
+        self.assertLessEqual(set(found), {"cutaway::UpBlock", "cutaway::UNet"})
+
     def test_through_a_transformer_block(self):
         block = "unet.mid_block.attentions.0.transformer_blocks.0"
         out = self.run_demo([f"layer break {block} step 3", "run", "layer step"] + ["layer next"] * 6 +

@@ -3,10 +3,13 @@ import array
 import io
 import json
 import math
+import os
 import pathlib
 import random
 import re
+import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -190,7 +193,74 @@ class Drawing(unittest.TestCase):
         self.assertEqual(sum(sheet.count(grey) for grey in (0, 128)), 4)
 
 
+FAKE_CMAKE = """#!/bin/sh
+echo "cmake $*" >>"$LOG"
+case "$*" in
+  --version) echo "cmake version 3.25.1" ;;
+  *"--target help"*) printf '%s: phony\\n' cutaway_nn test_nn test_tensor ;;
+  *"--target "*) mkdir -p build/step/tests; touch build/step/tests/test_nn ;;
+esac
+"""
+
+
+class Debug(unittest.TestCase):
+    """tools/debug, with programs that only say how they were called in place of cmake and gdb."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = pathlib.Path(self.folder.name).resolve()
+        for name in ("tools", "build/step", "bin"):
+            (self.root / name).mkdir(parents=True)
+        for name in ("debug", "setup.sh"):
+            shutil.copy(ROOT / "tools" / name, self.root / "tools")
+        (self.root / "build/step/build.ninja").touch()
+        for name, text in (("cmake", FAKE_CMAKE), ("gdb", "#!/bin/sh\necho \"$*\"\n"), ("dpkg-query", "#!/bin/sh\necho installed\n")):
+            (self.root / "bin" / name).write_text(text)
+            (self.root / "bin" / name).chmod(0o755)
+
+    def debug(self, *arguments):
+        """What gdb starts (or the message), and the targets that were built."""
+        log = self.root / "log"
+        log.write_text("")
+        done = subprocess.run([self.root / "tools/debug", *arguments], cwd=self.root, capture_output=True, text=True, check=False,
+                              env=os.environ | {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "LOG": str(log)})
+        built = re.findall(r"--target (?!help)(\S+)", log.read_text())
+        return (done.stdout.partition("--args ")[2].strip() if done.returncode == 0 else done.stderr), built
+
+    def test_the_program_that_is_named_is_built_and_started(self):
+        test = f"{self.root}/build/step/tests/test_nn"
+        for name in ("build/step/tests/test_nn", test, "test_nn"):  # not there; there, so perhaps out of date
+            self.assertEqual(self.debug(name, "-tc=*ResBlock*"), (f"{test} -tc=*ResBlock*", ["test_nn"]))
+        self.assertEqual(self.debug("generate", "--seed", "3"), (f"{self.root}/build/step/cutaway generate --seed 3", ["cutaway"]))
+        self.assertEqual(self.debug(), (f"{self.root}/build/step/cutaway", ["cutaway"]))
+        self.assertEqual(self.debug("/bin/true", "x"), (f"{os.path.realpath('/bin/true')} x", []))
+
+    def test_a_program_that_is_none(self):
+        for name in ("build/step/tests/test_no", "test_no"):
+            said, built = self.debug(name)
+            self.assertIn("build/step has no program test_no. Its tests are build/step/tests/test_nn build/step/tests/test_tensor", said)
+            self.assertEqual(built, [])
+        self.assertIn("there is no program", self.debug("build/ci/tests/test_nn")[0])
+
+    def test_the_editor_builds_what_it_starts(self):
+        launch, tasks = (json.loads((ROOT / ".vscode" / name).read_text()) for name in ("launch.json", "tasks.json"))
+        commands = {task["label"]: task["command"] for task in tasks["tasks"]}
+        folders = next(choice["options"] for choice in launch["inputs"] if choice["id"] == "tests")
+        self.assertEqual(sorted(folders), sorted(path.name for path in (ROOT / "tests").iterdir()
+                                                 if path.name != "tools" and any(path.rglob("test_*.cpp"))))
+        for each in launch["configurations"]:
+            program = each["program"].removeprefix("${workspaceFolder}/build/step/").rpartition("/")[2]
+            for name in [program.replace("${input:tests}", folder) for folder in folders]:
+                self.assertIn(name, commands[each["preLaunchTask"]].partition("--target ")[2].split())
+
+
 class Names(unittest.TestCase):
+    def test_files_from_the_root(self):
+        self.assertEqual(names.short_file("/elsewhere/tensor/dispatch/dry_run.cpp"), "tensor/dispatch/dry_run.cpp")
+        self.assertEqual(names.short_file(str(ROOT / "nn/resblock.h")), "nn/resblock.h")
+        self.assertEqual(names.short_file("/usr/include/c++/12/vector"), "12/vector")
+
     def test_lists_are_no_boxes(self):
         weights = ["down_blocks.0.resnets.0.conv1.weight", "down_blocks.0.resnets.0.conv1.bias", "conv_in.weight"]
         self.assertEqual(names.layers_of(weights, "unet"),

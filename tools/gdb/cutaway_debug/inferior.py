@@ -186,13 +186,27 @@ def step():
 
 
 def thread_variable(name):
-    symbol = gdb.lookup_static_symbol("cutaway::(anonymous namespace)::" + name)
+    symbol = trace_symbol(name)
     if symbol is None:
         raise gdb.GdbError("the program has no debug information about its scopes; use the preset `step`")
     try:
         return symbol.value()
     except gdb.error as fault:
         raise gdb.GdbError(f"the program's scopes cannot be read: {fault}") from None
+
+
+_found = {}
+
+
+def trace_symbol(name):
+    """A variable that tensor/trace.cpp keeps to itself. Other files have some of the same name, and which of them gdb
+    would take depends on what it has read so far: so the file must be the right one too."""
+    if name not in _found or not _found[name].is_valid():
+        _found.pop(name, None)
+        for symbol in gdb.lookup_static_symbols("cutaway::(anonymous namespace)::" + name):
+            if symbol.symtab.filename.endswith("tensor/trace.cpp"):
+                _found[name] = symbol
+    return _found.get(name)
 
 
 def depth():

@@ -141,6 +141,17 @@ class ValueBreak(gdb.Breakpoint):
         return bool(wanted) and stopping(f"value {path}{step_text()}: it is `value` here")
 
 
+_making = None
+
+
+def quietly(make):
+    """What `make` returns, without gdb's line about it: that a breakpoint is in tensor/trace.cpp helps nobody."""
+    global _making
+    _making = make
+    gdb.execute(f"python import {__name__} as commands; commands._making = commands._making()", to_string=True)
+    return _making
+
+
 def layer_breaks():
     return [breakpoint for breakpoint in gdb.breakpoints() if isinstance(breakpoint, LayerBreak)]
 
@@ -256,7 +267,7 @@ stops in the layer's operator(), its inputs made. Without a path: lists these br
             raise gdb.GdbError("usage: layer break PATH [step N], with N counted from 0")
         need_debug_information()
         warn_if_unknown(words[0])
-        breakpoint = LayerBreak(words[0], step)
+        breakpoint = quietly(lambda: LayerBreak(words[0], step))
         gdb.write(f"Breakpoint {breakpoint.number} stops at {words[0]}" +
                   (f" in step {step}\n" if step is not None else "\n"))
 

@@ -74,6 +74,11 @@ def label(path):
     return f"{match[1][0]}{int(match[2]) + 1}" if match else ""
 
 
+ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
+
+
 def short_file(path):
-    """From the root of the repository, as far as it can be told: the last two parts."""
-    return "/".join(path.replace("\\", "/").split("/")[-2:])
+    """From the root of the repository, wherever the program was built; of any other file the last two parts."""
+    parts = path.replace("\\", "/").split("/")
+    inside = [i for i in range(len(parts) - 1) if os.path.isfile(os.path.join(ROOT, *parts[i:]))]
+    return "/".join(parts[inside[0] if inside else -2:])
