@@ -142,7 +142,7 @@ void print_json(const CompareArguments& arguments, const Verdict& verdict) {
                                {"max_abs", observers::json_number(value.distance.max_abs)},
                                {"relative", observers::json_number(value.distance.relative)},
                                {"cosine", observers::json_number(value.distance.cosine)}};
-    if (value.distance.comparable) row["worst"] = observers::index_text(value.shape, value.distance.worst);
+    if (value.distance.comparable) row["worst"] = index_text(value.shape, value.distance.worst);
     if (!value.hint.empty()) row["hint"] = value.hint;
     rows.push_back(std::move(row));
   }
@@ -172,12 +172,11 @@ void print_table(const CompareArguments& arguments, const Verdict& verdict) {
   }
   for (const ComparedValue& value : verdict.values) {
     if (value.equal && !arguments.all) continue;
-    std::printf(
-        "%s %-*s %-20s %10.3g %10.3g %12.9f  %s%s%s\n", value.equal ? " " : "!", static_cast<int>(longest),
-        value.name.c_str(), to_string(value.shape).c_str(), value.distance.max_abs, value.distance.relative,
-        value.distance.cosine,
-        value.distance.comparable ? observers::index_text(value.shape, value.distance.worst).c_str() : "-",
-        value.hint.empty() ? "" : "  ", value.hint.c_str());
+    std::printf("%s %-*s %-20s %10.3g %10.3g %12.9f  %s%s%s\n", value.equal ? " " : "!",
+                static_cast<int>(longest), value.name.c_str(), to_string(value.shape).c_str(),
+                value.distance.max_abs, value.distance.relative, value.distance.cosine,
+                value.distance.comparable ? index_text(value.shape, value.distance.worst).c_str() : "-",
+                value.hint.empty() ? "" : "  ", value.hint.c_str());
   }
   std::printf("%zu values compared (%s; equal means %s), %zu differ\n", verdict.values.size(),
               verdict.mode.c_str(), tolerance_text(verdict.tolerance).c_str(), differing);

@@ -20,7 +20,7 @@
 namespace cutaway {
 namespace {
 
-using observers::LayerRecord;
+using observers::Event;
 using observers::Recorder;
 
 struct TraceArguments {
@@ -54,45 +54,80 @@ std::map<std::string, int64_t> weight_bytes(StableDiffusion& model) {
   return bytes;
 }
 
-void print_table(const std::vector<LayerRecord>& records) {
+// One row of the table: what one layer, or what made one inner value, did in one call.
+struct LayerRow {
+  const Event& event;  // its result
+  bool is_layer;       // inner values have no times of their own
+  double seconds = 0, flop = 0;
+  int64_t bytes = 0;  // inputs, weights and result
+};
+
+int64_t bytes_of(const observers::Kept& kept) {
+  return kept.shape ? kept.shape->count() * static_cast<int64_t>(sizeof(float)) : 0;
+}
+
+// In the order in which they were finished.
+std::vector<LayerRow> layer_rows(const std::vector<Event>& events,
+                                 const std::map<std::string, int64_t>& weight_bytes) {
+  std::vector<LayerRow> rows;
+  for (const Event& event : events) {
+    if (event.kind != Event::Kind::value) continue;
+    LayerRow row{.event = event, .is_layer = event.entered.has_value()};
+    if (row.is_layer) {
+      const Event& begin = events[*event.entered];
+      row.seconds = event.seconds - begin.seconds;
+      row.flop = event.flops - begin.flops;
+      row.bytes = bytes_of(event.result);
+      for (const observers::Kept& input : begin.inputs) row.bytes += bytes_of(input);
+      if (const auto found = weight_bytes.find(event.path); found != weight_bytes.end())
+        row.bytes += found->second;
+    }
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+void print_table(const std::vector<LayerRow>& rows) {
   size_t longest = 4;
-  for (const LayerRecord& record : records) longest = std::max(longest, record.path.size());
+  for (const LayerRow& row : rows) longest = std::max(longest, row.event.path.size());
   const int width = static_cast<int>(longest);
   std::printf("%-9s %-*s %-20s %10s %10s %10s %10s %5s %9s %9s %9s\n", "call", width, "path", "shape", "mean",
               "std", "min", "max", "NaN", "ms", "MFLOP", "KB");
-  for (const LayerRecord& record : records) {
-    const observers::Summary& s = record.summary;
-    std::printf("%-9s %-*s %-20s %10.4g %10.4g %10.4g %10.4g %5lld", record.tag.c_str(), width,
-                record.path.c_str(), to_string(record.shape).c_str(), s.mean, s.std, s.min, s.max,
-                static_cast<long long>(s.nan + s.infinite));
-    if (record.is_layer) {
-      std::printf(" %9.3f %9.3f %9.1f", 1e3 * record.seconds, 1e-6 * record.flop,
-                  static_cast<double>(record.bytes) / 1024);
+  for (const LayerRow& row : rows) {
+    const observers::Summary& s = *row.event.summary;
+    std::printf("%-9s %-*s %-20s %10.4g %10.4g %10.4g %10.4g %5lld", row.event.call.c_str(), width,
+                row.event.path.c_str(), to_string(*row.event.result.shape).c_str(), s.mean, s.std, s.min,
+                s.max, static_cast<long long>(s.nan + s.infinite));
+    if (row.is_layer) {
+      std::printf(" %9.3f %9.3f %9.1f", 1e3 * row.seconds, 1e-6 * row.flop,
+                  static_cast<double>(row.bytes) / 1024);
     }
     std::printf("\n");
   }
 }
 
-nlohmann::ordered_json to_json(const std::vector<LayerRecord>& records, const pictures::Metadata& metadata) {
-  nlohmann::ordered_json rows = nlohmann::json::array();
-  for (const LayerRecord& record : records) {
-    nlohmann::ordered_json row{{"call", record.tag}, {"path", record.path}};
-    row["shape"] = nlohmann::json::array();
-    for (int axis = 0; axis < record.shape.rank(); ++axis) row["shape"].push_back(record.shape[axis]);
-    row["mean"] = observers::json_number(record.summary.mean);
-    row["std"] = observers::json_number(record.summary.std);
-    row["min"] = observers::json_number(record.summary.min);
-    row["max"] = observers::json_number(record.summary.max);
-    row["nan"] = record.summary.nan;
-    row["infinite"] = record.summary.infinite;
-    if (record.is_layer) {
-      row["seconds"] = record.seconds;
-      row["flop"] = record.flop;
-      row["bytes"] = record.bytes;
+nlohmann::ordered_json to_json(const std::vector<LayerRow>& rows, const pictures::Metadata& metadata) {
+  nlohmann::ordered_json layers = nlohmann::json::array();
+  for (const LayerRow& row : rows) {
+    nlohmann::ordered_json layer{{"call", row.event.call}, {"path", row.event.path}};
+    const Shape& shape = *row.event.result.shape;
+    layer["shape"] = nlohmann::json::array();
+    for (int axis = 0; axis < shape.rank(); ++axis) layer["shape"].push_back(shape[axis]);
+    const observers::Summary& summary = *row.event.summary;
+    layer["mean"] = observers::json_number(summary.mean);
+    layer["std"] = observers::json_number(summary.std);
+    layer["min"] = observers::json_number(summary.min);
+    layer["max"] = observers::json_number(summary.max);
+    layer["nan"] = summary.nan;
+    layer["infinite"] = summary.infinite;
+    if (row.is_layer) {
+      layer["seconds"] = row.seconds;
+      layer["flop"] = row.flop;
+      layer["bytes"] = row.bytes;
     }
-    rows.push_back(std::move(row));
+    layers.push_back(std::move(layer));
   }
-  return {{"run", metadata}, {"layers", std::move(rows)}};
+  return {{"run", metadata}, {"layers", std::move(layers)}};
 }
 
 // One file a tensor; "/" and ":" of a name become "." so that every name is a file's.
@@ -109,7 +144,7 @@ void write_npy_files(const std::string& folder, const std::vector<NamedTensor>& 
 // One run, recorded.
 struct Recording {
   pictures::Metadata metadata;
-  std::vector<LayerRecord> records;
+  std::vector<Event> events;
   std::vector<NamedTensor> tensors;  // what the run began and ended with, then those of the layers
 };
 
@@ -143,22 +178,23 @@ Recording run(const TraceArguments& arguments, const StableDiffusion& model, con
 }
 
 Recording record(const TraceArguments& arguments, const StableDiffusion& model,
-                 const std::map<std::string, int64_t>& bytes, const GenerateOptions& run_options) {
-  Recorder::Options options;
+                 const GenerateOptions& run_options) {
+  Recorder::Options options{.summaries = true};
   if (!arguments.layers.empty()) options.selection.layers = arguments.layers;
   if (!arguments.calls.empty()) options.selection.calls = arguments.calls;
   options.tensors = !arguments.out.empty() || !arguments.npy.empty();
   options.inputs = !arguments.no_inputs;
-  Recorder recorder(options, bytes);
+  Recorder recorder(options);
   Recording recording = run(arguments, model, run_options, recorder);
-  if (recorder.records().empty()) {
+  if (recorder.events().empty()) {
     throw Error("no layer of the run fits --layers and --at; without the two, all layers are listed");
   }
   recording.metadata["model"] = arguments.picture.model;
   recording.metadata.merge(pictures::program_metadata());
   pictures::add_edits(recording.metadata, arguments.watched.edits);
-  recording.records = recorder.records();
-  recording.tensors.insert(recording.tensors.end(), recorder.tensors().begin(), recorder.tensors().end());
+  recording.events = recorder.events();
+  for (NamedTensor& tensor : observers::named_tensors(recording.events))
+    recording.tensors.push_back(std::move(tensor));
   return recording;
 }
 
@@ -187,7 +223,8 @@ void trace_each_prompt(const TraceArguments& arguments) {
   nlohmann::ordered_json all = nlohmann::json::array();
   for (size_t i = 0; i < runs; ++i) {
     if (!arguments.prompts.empty()) options.prompt = arguments.prompts[i];
-    const Recording recording = record(arguments, model, bytes, options);
+    const Recording recording = record(arguments, model, options);
+    const std::vector<LayerRow> rows = layer_rows(recording.events, bytes);
     watch.check_edits();
     const std::string out = arguments.out.empty() ? "" : numbered_path(arguments.out, i, runs);
     const std::string npy = arguments.npy.empty() ? "" : numbered_path(arguments.npy, i, runs);
@@ -195,11 +232,11 @@ void trace_each_prompt(const TraceArguments& arguments) {
     if (arguments.manifest) manifest.add(out, recording.tensors, arguments.picture.model);
     if (!npy.empty()) write_npy_files(npy, recording.tensors);
     if (arguments.as == "json") {
-      all.push_back(to_json(recording.records, recording.metadata));
+      all.push_back(to_json(rows, recording.metadata));
       continue;
     }
     if (runs > 1) std::printf("%s\"%s\"\n", i > 0 ? "\n" : "", options.prompt.c_str());
-    print_table(recording.records);
+    print_table(rows);
     if (!out.empty()) std::printf("%s: %zu tensors\n", out.c_str(), recording.tensors.size());
     if (!npy.empty()) std::printf("%s/: %zu files\n", npy.c_str(), recording.tensors.size());
   }

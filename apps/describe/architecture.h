@@ -1,12 +1,15 @@
-// Architecture: the boxes of a model and the recorded runs that fill them in.
+// Architecture: the boxes of a model and the recorded run that fills them in.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "apps/describe/box.h"
-#include "apps/describe/recording.h"
+#include "tensor/observers/recorder.h"
 
 namespace cutaway::describe {
+
+using observers::Event;
 
 enum class Part { text_encoder, unet, vae, all };
 
@@ -14,12 +17,12 @@ struct DescribeOptions {
   std::string model;  // a folder; "" for the sizes of SD 1.5, which need no file
   Part part = Part::all;
   int64_t pixels = 0;  // width and height of the picture; 0 is the size the model was trained at
-  bool timed = false;  // run it once at its full size
+  bool timed = false;  // run it in earnest, too
 };
 
 struct Architecture {
-  Box root;             // the one part that was asked for, or all of them
-  Recording recording;  // of all parts, one after another; tensors are those of small runs
+  Box root;                   // the one part that was asked for, or all of them
+  std::vector<Event> events;  // of a dry run of all parts, one after another: tensors without numbers
   int64_t pixels = 0;
   std::string model;  // for headings: "Stable Diffusion 1.5" or the folder
   int64_t latent_channels = 0, latent_size = 0;

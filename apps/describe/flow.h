@@ -1,5 +1,5 @@
-// Flow: the arrows inside a box. They are not written down anywhere: which value an operation took is found
-// by computing it again from the values there were.
+// Flow: the arrows inside a box. They are not written down anywhere: an arrow leads to what takes a tensor
+// from what made it.
 #pragma once
 
 #include <string>

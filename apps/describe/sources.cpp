@@ -23,15 +23,19 @@ SourceLines::SourceLines(const std::string& root, const std::string& prefix, con
   }
   std::vector<std::string> files;
   for (const char* folder : {"tensor", "nn", "samplers", "models"}) {
-    for (const auto& entry : fs::directory_iterator(fs::path(root) / folder, error)) {
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(root) / folder, error)) {
       if (entry.path().extension() == ".h")
-        files.push_back(std::string(folder) + "/" + entry.path().filename().string());
+        files.push_back(entry.path().lexically_relative(root).generic_string());
     }
   }
   if (files.empty()) {
     throw Error(in_quotes(root) + " is no source tree of Cutaway: tensor/, nn/ and models/ must be in it");
   }
-  std::sort(files.begin(), files.end());
+  // An operation is declared in tensor/ops.h, its versions in folders below: what is further up comes first.
+  std::sort(files.begin(), files.end(), [](const std::string& a, const std::string& b) {
+    const auto depth = [](const std::string& file) { return std::count(file.begin(), file.end(), '/'); };
+    return std::pair(depth(a), a) < std::pair(depth(b), b);
+  });
   for (const std::string& file : files) scan(root, file);
 }
 

@@ -187,7 +187,7 @@ class UnetFigure {
   void draw_ends(double top) {
     const Box& in = *part("conv_in");
     const Event* entered = nullptr;
-    for (const Event& event : architecture_.recording.events) {
+    for (const Event& event : architecture_.events) {
       if (event.kind == Event::Kind::enter && event.path == unet_.path) entered = &event;
     }
     const auto chip = [&](double x, double y, const std::string& words, const Shape& shape) {
@@ -197,7 +197,7 @@ class UnetFigure {
       svg_.text({rect.center_x(), rect.y + 24.5}, short_shape(shape), {12.2, false, false}, "soft");
     };
     const double in_y = rects_[&in].y;
-    chip(left_x, in_y - 50, "noisy latent", entered->shapes[0]);
+    chip(left_x, in_y - 50, "noisy latent", *entered->inputs[0].shape);
     chip(right_x, top, "noise in it", *unet_.output);
     svg_.line({{left_x + column_width / 2, in_y - 16}, {left_x + column_width / 2, in_y}}, "image");
     svg_.line({{right_x + column_width / 2, ends_y_}, {right_x + column_width / 2, top + 34}}, "image");
@@ -313,9 +313,10 @@ class UnetFigure {
     svg_.end_link();
     svg_.box(prompt, "prompt", 8);
     svg_.text({prompt.center_x(), y + 12}, "prompt", {12.5, true, false}, "");
-    for (const Event& event : architecture_.recording.events) {
+    for (const Event& event : architecture_.events) {
       if (event.kind == Event::Kind::enter && event.path == unet_.path)
-        svg_.text({prompt.center_x(), y + 27}, short_shape(event.shapes[1]), {12.2, false, false}, "soft");
+        svg_.text({prompt.center_x(), y + 27}, short_shape(*event.inputs[1].shape), {12.2, false, false},
+                  "soft");
     }
     svg_.text({prompt.center_x(), y + 42}, "into Transformers", {12.2, false, false}, "soft",
               Svg::Anchor::middle, prompt.width - 8);

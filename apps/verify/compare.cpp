@@ -1,29 +1,14 @@
 #include "apps/verify/compare.h"
 
-#include <cmath>
 #include <limits>
 
+#include "tensor/distance.h"
 #include "tensor/files/safetensors.h"
 
 namespace cutaway::verify {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-
-std::vector<int64_t> index_of(int64_t place, const std::vector<int64_t>& shape) {
-  std::vector<int64_t> index(shape.size());
-  for (size_t axis = shape.size(); axis-- > 0;) {
-    index[axis] = place % shape[axis];
-    place /= shape[axis];
-  }
-  return index;
-}
-
-std::vector<int64_t> extents_of(const Shape& shape) {
-  std::vector<int64_t> extents;
-  for (int axis = 0; axis < shape.rank(); ++axis) extents.push_back(shape[axis]);
-  return extents;
-}
 
 // Can both be cut into the same pieces, each piece one axis of at least one of the two?
 bool differ_by_merged_axes(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
@@ -46,13 +31,22 @@ bool differ_by_merged_axes(const std::vector<int64_t>& a, const std::vector<int6
   return true;
 }
 
-double distance(float a, float b) {
-  if (a == b) return 0;  // equal infinities
-  const double d = std::fabs(static_cast<double>(a) - b);
-  return std::isnan(d) ? infinity : d;
+}  // namespace
+
+std::vector<int64_t> extents_of(const Shape& shape) {
+  std::vector<int64_t> extents;
+  for (int axis = 0; axis < shape.rank(); ++axis) extents.push_back(shape[axis]);
+  return extents;
 }
 
-}  // namespace
+std::vector<int64_t> index_of(int64_t position, const std::vector<int64_t>& extents) {
+  std::vector<int64_t> index(extents.size());
+  for (size_t axis = extents.size(); axis-- > 0;) {
+    index[axis] = position % extents[axis];
+    position /= extents[axis];
+  }
+  return index;
+}
 
 Comparison not_compared(const std::string& name, const std::string& problem) {
   Comparison comparison;
@@ -73,16 +67,11 @@ Comparison compare(const std::string& name, std::span<const float> actual, std::
   comparison.name = name;
   comparison.shape = shape;
   comparison.tolerance = tolerance;
-  size_t worst = 0;
-  for (size_t i = 0; i < actual.size(); ++i) {
-    const double d = distance(actual[i], expected[i]);
-    if (i > 0 && d <= comparison.difference) continue;
-    comparison.difference = d;
-    worst = i;
-  }
+  const Distance distance = cutaway::distance(actual, expected, /*equal_nan=*/false);
+  comparison.difference = distance.max_abs;
   if (comparison.difference > 0)
     comparison.ratio = comparison.difference / tolerance;  // infinite for tolerance 0
-  comparison.index = index_of(static_cast<int64_t>(worst), shape);
+  comparison.index = index_of(distance.worst, shape);
   return comparison;
 }
 

@@ -24,6 +24,10 @@ struct Comparison {
   bool passed() const { return problem.empty() && ratio <= 1; }
 };
 
+std::vector<int64_t> extents_of(const Shape& shape);
+/// Where a value is, one number for each axis.
+std::vector<int64_t> index_of(int64_t position, const std::vector<int64_t>& extents);
+
 /// A reference value that we have no counterpart of, or one that cannot be compared.
 Comparison not_compared(const std::string& name, const std::string& problem);
 

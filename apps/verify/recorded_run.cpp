@@ -27,11 +27,7 @@ Comparison told(const observers::ComparedValue& value, const TensorEntry& entry)
   comparison.difference = value.distance.max_abs;
   comparison.tolerance = *entry.atol;
   comparison.ratio = comparison.difference == 0 ? 0 : comparison.difference / comparison.tolerance;
-  int64_t position = value.distance.worst;
-  for (int axis = value.shape.rank() - 1; axis >= 0; --axis) {
-    comparison.index.insert(comparison.index.begin(), position % value.shape[axis]);
-    position /= value.shape[axis];
-  }
+  comparison.index = index_of(value.distance.worst, extents_of(value.shape));
   return comparison;
 }
 

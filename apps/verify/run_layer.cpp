@@ -5,13 +5,15 @@
 
 #include "apps/verify/cases.h"
 #include "apps/verify/fixture.h"
-#include "apps/verify/recorder.h"
 #include "nn/formula_weights.h"
 #include "tensor/error.h"
 #include "tensor/files/text.h"
+#include "tensor/observers/recorder.h"
 #include "tensor/ops.h"
 
 namespace cutaway::verify {
+
+using observers::Event;
 
 // ---- Inputs
 
@@ -189,15 +191,44 @@ Tensor viewed(const Tensor& value, ValueName::View view, const std::vector<int64
   return value;
 }
 
+// A recorder that keeps the values that a case compares, and no others.
+observers::Recorder recorder_of(const std::vector<std::optional<ValueName>>& places) {
+  observers::Recorder::Options options{.selection = {.layers = {}}};
+  for (const std::optional<ValueName>& place : places) {
+    if (!place || place->what == ValueName::What::output) continue;
+    if (place->what != ValueName::What::operation) options.selection.layers.push_back(place->path);
+    for (const std::string& operation : place->operations)
+      options.operations.push_back((place->anywhere ? "*" : place->path) + "/" + operation);
+  }
+  return observers::Recorder(std::move(options));
+}
+
+// Null when the run had no such value.
+const Tensor* find_value(const std::vector<Event>& events, const ValueName& place) {
+  const auto fits = [&](const Event& event) {
+    if (event.path != place.path && !place.anywhere) return false;
+    if (place.what == ValueName::What::value) return event.kind == Event::Kind::value;
+    if (place.what == ValueName::What::input) return event.kind == Event::Kind::enter;
+    return event.kind == Event::Kind::operation && std::find(place.operations.begin(), place.operations.end(),
+                                                             event.operation) != place.operations.end();
+  };
+  int seen = 0;
+  for (const Event& event : events) {
+    if (!fits(event) || seen++ != place.occurrence) continue;
+    return place.what == ValueName::What::input ? &event.inputs.front().tensor : &event.result.tensor;
+  }
+  return nullptr;
+}
+
 Comparison compare_value(const SafetensorsFile& file, const TensorEntry& entry,
-                         const std::optional<ValueName>& place, const Recorder& recorder,
+                         const std::optional<ValueName>& place, const std::vector<Event>& events,
                          const Outputs& outputs) {
   const Tensor* value = nullptr;
   if (place && place->what == ValueName::What::output) {
     const auto output = outputs.find(place->path);
     if (output != outputs.end()) value = &output->second;
   } else if (place) {
-    value = recorder.find(*place);
+    value = find_value(events, *place);
   }
   if (!value) return not_compared(entry.name, "no such value: this network has none of that name");
   return compare_with(file, entry, viewed(*value, place->view, entry.shape), entry.role == Role::trace);
@@ -215,20 +246,18 @@ void run_once(const SafetensorsFile& file, const FileEntry& entry, const Run& ru
               Comparisons& comparisons) {
   const ValueNameFinder finder(fixture.paths, fixture.aliases, activation_owners(run));
   std::vector<std::optional<ValueName>> places;
-  std::vector<ValueName> wanted;
   for (const TensorEntry* expected : run.expected) {
     const NameParts parts = parts_of(expected->name);
     places.push_back(finder.find(parts.section, parts.rest));
-    if (places.back()) wanted.push_back(*places.back());
   }
-  Recorder recorder(wanted);
+  observers::Recorder recorder = recorder_of(places);
   Outputs outputs;
   {
     const Observe observing(recorder);
     outputs = fixture.run(Inputs(file, entry, run.tag));
   }
   for (size_t i = 0; i < places.size(); ++i) {
-    comparisons.push_back(compare_value(file, *run.expected[i], places[i], recorder, outputs));
+    comparisons.push_back(compare_value(file, *run.expected[i], places[i], recorder.events(), outputs));
   }
 }
 

@@ -13,7 +13,9 @@ namespace cutaway {
 
 /// While one of these lives, on this thread, operations check their shapes and ask for all the memory that
 /// they need, but compute nothing. The memory is only reserved and never touched, so a dry run of a
-/// full-size network takes milliseconds and next to no memory. What the tensors hold is undefined.
+/// full-size network takes milliseconds and next to no memory. What the tensors hold is undefined, so
+/// observers that were there before, and breakpoints on a path, see nothing of it. One that comes within
+/// does, as that of `describe`, which needs shapes, work, and which block of memory goes where.
 ///
 /// Counted are the tensors, the scratch memory of the kernels, the free list, and the pages of weights that
 /// lie in mapped files. Weights elsewhere are in memory already.

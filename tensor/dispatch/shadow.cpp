@@ -1,11 +1,11 @@
 #include "tensor/dispatch/shadow.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <utility>
+
+#include "tensor/distance.h"
 
 namespace cutaway::shadow {
 namespace {
@@ -24,22 +24,15 @@ Rows& all() {
 }  // namespace
 
 void compare(const char* operation, const std::string& path, const Tensor& fast, const Tensor& ref) {
-  double largest = 0, difference = 0;
-  for (int64_t i = 0; i < ref.count(); ++i) {
-    const double a = fast.data()[i], b = ref.data()[i];
-    if (std::isfinite(b)) largest = std::max(largest, std::fabs(b));
-    if (a == b || (std::isnan(a) && std::isnan(b))) continue;
-    const double here = std::fabs(a - b);
-    difference = std::max(difference, std::isnan(here) ? std::numeric_limits<double>::infinity() : here);
-  }
+  const Distance distance = cutaway::distance(fast, ref);
   Rows& rows = all();
   const std::lock_guard lock(rows.mutex);
   const auto [place, is_new] = rows.places.try_emplace({operation, path}, rows.rows.size());
   if (is_new) rows.rows.push_back({.operation = operation, .path = path});
   Row& row = rows.rows[place->second];
   ++row.calls;
-  row.max_abs = std::max(row.max_abs, difference);
-  row.relative = std::max(row.relative, difference == 0 ? 0 : difference / largest);
+  row.max_abs = std::max(row.max_abs, distance.max_abs);
+  row.relative = std::max(row.relative, distance.relative);
 }
 
 std::vector<Row> report() {

@@ -1,9 +1,6 @@
 #include "tensor/observers/comparison.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
-#include <limits>
 #include <set>
 
 #include "tensor/observers/error_hints.h"
@@ -33,37 +30,6 @@ Tensor in_shape_of(const Tensor& value, const Tensor& expected) {
 }
 
 }  // namespace
-
-Distance distance(const Tensor& actual, const Tensor& expected) {
-  Distance result;
-  if (actual.shape() != expected.shape()) {
-    result.comparable = result.same_bits = false;
-    result.max_abs = result.relative = std::numeric_limits<double>::infinity();
-    result.cosine = std::numeric_limits<double>::quiet_NaN();
-    return result;
-  }
-  double largest = 0, dot = 0, aa = 0, bb = 0;
-  for (int64_t i = 0; i < actual.count(); ++i) {
-    const float a = actual.data()[i], b = expected.data()[i];
-    if (std::bit_cast<uint32_t>(a) != std::bit_cast<uint32_t>(b)) result.same_bits = false;
-    const bool both_nan = std::isnan(a) && std::isnan(b);
-    double difference = a == b || both_nan ? 0 : std::fabs(static_cast<double>(a) - b);
-    if (std::isnan(difference)) difference = std::numeric_limits<double>::infinity();
-    if (difference > result.max_abs) {
-      result.max_abs = difference;
-      result.worst = i;
-    }
-    if (std::isfinite(b)) largest = std::max(largest, std::fabs(static_cast<double>(b)));
-    dot += static_cast<double>(a) * b;
-    aa += static_cast<double>(a) * a;
-    bb += static_cast<double>(b) * b;
-  }
-  result.relative = result.max_abs == 0 ? 0
-                    : largest == 0      ? std::numeric_limits<double>::infinity()
-                                        : result.max_abs / largest;
-  result.cosine = aa == 0 && bb == 0 ? 1 : dot / (std::sqrt(aa) * std::sqrt(bb));
-  return result;
-}
 
 bool Tolerance::holds(const Distance& distance) const {
   if (exact) return distance.same_bits;

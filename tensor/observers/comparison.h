@@ -7,22 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "tensor/distance.h"
 #include "tensor/files/safetensors.h"
 #include "tensor/observers/call_names.h"
 #include "tensor/trace.h"
 
 namespace cutaway::observers {
-
-/// How far two tensors are apart.
-struct Distance {
-  double max_abs = 0;   // the largest difference
-  double relative = 0;  // that over the reference's largest value
-  double cosine = 1;    // of the angle between the two
-  int64_t worst = 0;    // where the largest difference is
-  bool same_bits = true;
-  bool comparable = true;  // false: the shapes differ
-};
-Distance distance(const Tensor& actual, const Tensor& expected);
 
 /// When two values count as equal.
 struct Tolerance {

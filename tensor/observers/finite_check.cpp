@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tensor/distance.h"
 #include "tensor/error.h"
 #include "tensor/observers/summary.h"
 

@@ -11,17 +11,12 @@ bool any_fits(const std::vector<std::string>& patterns, const std::string& text)
                      [&](const std::string& pattern) { return path_fits(pattern, text); });
 }
 
-double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::steady_clock::time_point b) {
-  return std::chrono::duration<double>(b - a).count();
+Kept kept(const Tensor& tensor, bool numbers) {
+  if (tensor.empty()) return {};
+  return {tensor.shape(), numbers ? tensor : Tensor()};
 }
-
-int64_t bytes_of(const Tensor& tensor) { return tensor.count() * static_cast<int64_t>(sizeof(float)); }
 
 }  // namespace
-
-bool Selection::has(const std::string& tag, const std::string& path) const {
-  return any_fits(calls, tag) && any_fits(layers, path);
-}
 
 bool Selection::asks_for(const std::string& path) const {
   const std::string name = path.substr(path.rfind('.') + 1);
@@ -30,64 +25,98 @@ bool Selection::asks_for(const std::string& path) const {
   });
 }
 
-std::string value_name(const std::string& tag, const std::string& path, int occurrence) {
-  return tag + "/trace/" + path + (occurrence > 0 ? "#" + std::to_string(occurrence) : "");
+// ---- Recorder
+
+Recorder::Recorder(Options options) : options_(std::move(options)) {}
+
+bool Recorder::wants(const std::string& path) const {
+  return options_.selection.asks_for(path) && any_fits(options_.selection.calls, names_.tag(path));
+}
+
+bool Recorder::selected(const std::vector<std::string>& patterns, const std::string& path) {
+  const auto [known, is_new] = selected_.try_emplace(path);
+  if (is_new) known->second = any_fits(patterns, path);
+  return known->second && any_fits(options_.selection.calls, names_.tag(path));
+}
+
+// Between the two, the run's clock stands still.
+void Recorder::pause() { seconds_ += std::chrono::duration<double>(Clock::now() - resumed_).count(); }
+void Recorder::resume() { resumed_ = Clock::now(); }
+
+Event& Recorder::add(Event::Kind kind, const std::string& path) {
+  events_.push_back({.kind = kind,
+                     .path = path,
+                     .call = names_.tag(path),
+                     .step = trace::step(),
+                     .seconds = seconds_,
+                     .flops = trace::flops() - flops_before_});
+  return events_.back();
+}
+
+void Recorder::enter(const std::string& path, std::span<Tensor* const> inputs) {
+  pause();
+  names_.enter(path);
+  if (selected(options_.selection.layers, path)) {
+    open_.push_back(events_.size());
+    Event& event = add(Event::Kind::enter, path);
+    event.occurrence = occurrences_[{event.call, path}]++;
+    for (const Tensor* input : inputs)
+      event.inputs.push_back(kept(*input, options_.tensors && options_.inputs));
+  }
+  resume();
+}
+
+void Recorder::value(const std::string& path, Tensor& value) {
+  pause();
+  if (selected(options_.selection.layers, path)) {
+    Event& event = add(Event::Kind::value, path);
+    if (!open_.empty() && events_[open_.back()].path == path) {
+      event.entered = open_.back();
+      event.occurrence = events_[open_.back()].occurrence;
+      open_.pop_back();
+    } else {
+      event.occurrence = occurrences_[{event.call, path}]++;
+    }
+    event.result = kept(value, options_.tensors);
+    if (options_.summaries) event.summary = summarise(value);
+  }
+  resume();
+}
+
+void Recorder::operation(const std::string& path, const char* name, std::span<const Tensor* const> inputs,
+                         const Tensor& result) {
+  pause();
+  if (!options_.operations.empty() && selected(options_.operations, path + "/" + name)) {
+    Event& event = add(Event::Kind::operation, path);
+    event.operation = name;
+    for (const Tensor* input : inputs) event.inputs.push_back(kept(*input, options_.tensors));
+    event.result = kept(result, options_.tensors);
+  }
+  resume();
+}
+
+// ---- Names
+
+std::string value_name(const std::string& call, const std::string& path, int occurrence) {
+  return call + "/trace/" + path + (occurrence > 0 ? "#" + std::to_string(occurrence) : "");
 }
 
 std::string input_name(const std::string& value_name, size_t input) {
   return value_name + ":in" + (input > 0 ? std::to_string(input) : "");
 }
 
-Recorder::Recorder(Options options, std::map<std::string, int64_t> weight_bytes)
-    : options_(std::move(options)), weight_bytes_(std::move(weight_bytes)) {}
-
-bool Recorder::wants(const std::string& path) const {
-  return options_.selection.asks_for(path) && options_.selection.has(tags_.tag(path), path);
-}
-
-std::string Recorder::next_name(const std::string& path) {
-  const std::string tag = tags_.tag(path);
-  return value_name(tag, path, times_[value_name(tag, path, 0)]++);
-}
-
-void Recorder::enter(const std::string& path, std::span<Tensor* const> inputs) {
-  const Clock::time_point now = Clock::now();
-  tags_.enter(path);
-  if (!options_.selection.has(tags_.tag(path), path)) return;
-  Open layer{.path = path, .name = next_name(path)};
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i]->empty()) continue;
-    layer.bytes += bytes_of(*inputs[i]);
-    if (options_.tensors && options_.inputs) tensors_.push_back({input_name(layer.name, i), *inputs[i]});
+std::vector<NamedTensor> named_tensors(const std::vector<Event>& events) {
+  std::vector<NamedTensor> tensors;
+  const auto add = [&](const std::string& name, const Tensor& tensor) {
+    if (!tensor.empty()) tensors.push_back({name, tensor});
+  };
+  for (const Event& event : events) {
+    if (event.kind == Event::Kind::operation) continue;
+    const std::string name = value_name(event.call, event.path, event.occurrence);
+    for (size_t i = 0; i < event.inputs.size(); ++i) add(input_name(name, i), event.inputs[i].tensor);
+    add(name, event.result.tensor);
   }
-  if (const auto found = weight_bytes_.find(path); found != weight_bytes_.end()) layer.bytes += found->second;
-  layer.flop = trace::flops();
-  layer.begin = Clock::now();
-  recording_ += seconds_between(now, layer.begin);
-  layer.recording = recording_;
-  open_.push_back(std::move(layer));
-}
-
-void Recorder::value(const std::string& path, Tensor& value) {
-  const Clock::time_point now = Clock::now();
-  if (!options_.selection.has(tags_.tag(path), path)) return;
-  const bool is_layer = !open_.empty() && open_.back().path == path;
-  LayerRecord record{.tag = tags_.tag(path), .path = path, .is_layer = is_layer, .shape = value.shape()};
-  std::string name;
-  if (is_layer) {
-    const Open& layer = open_.back();
-    name = layer.name;
-    record.seconds = seconds_between(layer.begin, now) - (recording_ - layer.recording);
-    record.flop = trace::flops() - layer.flop;
-    record.bytes = layer.bytes + bytes_of(value);
-    open_.pop_back();
-  } else {
-    name = next_name(path);
-  }
-  record.summary = summarise(value);
-  records_.push_back(std::move(record));
-  if (options_.tensors) tensors_.push_back({name, value});
-  recording_ += seconds_between(now, Clock::now());
+  return tensors;
 }
 
 }  // namespace cutaway::observers

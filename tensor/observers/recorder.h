@@ -1,10 +1,10 @@
-// Recorder: an observer that keeps what the layers of a run take and give.   Doc: docs/compare.md
+// Recorder: the observer that keeps what happens in a run. `trace`, `verify`, `describe` and the Python
+// module all read its events.   Doc: docs/trace.md#the-recorder
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,66 +20,78 @@ struct Selection {
   std::vector<std::string> layers = {"*"};  // patterns of paths
   std::vector<std::string> calls = {"*"};   // patterns of calls: "prompt", "step_0[0-3]", "decode"
 
-  bool has(const std::string& tag, const std::string& path) const;
   /// Is a value that costs extra to make asked for by name? "*" alone does not ask for it.
   bool asks_for(const std::string& path) const;
 };
 
-/// What one layer did in one call.
-struct LayerRecord {
-  std::string tag;   // see CallNames
-  std::string path;  // the layer's, or an inner value's
-  bool is_layer = true;
-  Shape shape;           // of the result
-  Summary summary = {};  // of the result
-  double seconds = 0;    // with the layers inside, without the time that recording took
-  double flop = 0;       // of its matrix products
-  int64_t bytes = 0;     // inputs, weights and result
+/// What is kept of a tensor.
+struct Kept {
+  std::optional<Shape> shape = {};  // nothing for an empty tensor, such as a ResBlock's without a time step
+  Tensor tensor = {};               // empty when only shapes are kept
 };
 
-/// Names in a trace: "<tag>/trace/<path>" for a result or an inner value, "<tag>/trace/<path>:in" for the
-/// first argument of a layer, ":in1" for the second and so on; "#1" behind the path when a layer runs a
-/// second time in the same call.
-std::string value_name(const std::string& tag, const std::string& path, int occurrence);
-std::string input_name(const std::string& value_name, size_t input);
+/// One thing that happened in a run.
+struct Event {
+  enum class Kind { enter, value, operation };
+
+  Kind kind;
+  std::string path;               // of the layer or the inner value; of the layer that an operation ran in
+  std::string operation = {};     // its name: "silu"
+  std::string call = {};          // the part of the run: see CallNames
+  int occurrence = 0;             // of the layer or the inner value in this call, from 0
+  int step = -1;                  // the sampler's; -1 outside of all steps
+  std::vector<Kept> inputs = {};  // of a layer or an operation
+  Kept result = {};               // of a layer or an operation, or the inner value
+  std::optional<Summary> summary = {};  // of that
+  std::optional<size_t> entered = {};   // for a layer's result: the event in which the layer began
+  double seconds = 0;                   // of the run until now, without the time that recording took
+  double flops = 0;                     // of the run until now, see trace::flops
+};
 
 class Recorder : public Observer {
  public:
   struct Options {
-    Selection selection;
-    bool tensors = true;  // keep the numbers, not only their summary
-    bool inputs = true;   // and those of the inputs
+    Selection selection = {};                  // of layers and inner values
+    std::vector<std::string> operations = {};  // and of operations, as patterns of "PATH/silu"
+    bool tensors = true;                       // keep the numbers, not only shapes
+    bool inputs = true;                        // and those of the layers' inputs
+    bool summaries = false;
   };
-  /// `weight_bytes`: of each layer by path, with the layers inside; may be empty.
-  Recorder(Options options, std::map<std::string, int64_t> weight_bytes);
+  explicit Recorder(Options options);
 
   void enter(const std::string& path, std::span<Tensor* const> inputs) override;
   void value(const std::string& path, Tensor& value) override;
+  void operation(const std::string& path, const char* name, std::span<const Tensor* const> inputs,
+                 const Tensor& result) override;
   bool wants(const std::string& path) const override;
 
-  /// In the order in which they were finished.
-  const std::vector<LayerRecord>& records() const { return records_; }
-  const std::vector<NamedTensor>& tensors() const { return tensors_; }
+  const std::vector<Event>& events() const { return events_; }
 
  private:
   using Clock = std::chrono::steady_clock;
-  struct Open {  // a layer that has begun
-    std::string path, name;
-    Clock::time_point begin = {};
-    double recording = 0, flop = 0;  // spent until then
-    int64_t bytes = 0;
-  };
 
-  std::string next_name(const std::string& path);
+  bool selected(const std::vector<std::string>& patterns, const std::string& path);
+  Event& add(Event::Kind kind, const std::string& path);
+  void pause();
+  void resume();
 
   Options options_;
-  std::map<std::string, int64_t> weight_bytes_;
-  CallNames tags_;
-  std::vector<Open> open_;
-  std::map<std::string, int> times_;  // how often each name was given
-  std::vector<LayerRecord> records_;
-  std::vector<NamedTensor> tensors_;
-  double recording_ = 0;  // seconds spent in this class
+  CallNames names_;
+  std::map<std::string, bool> selected_;                            // so that each path is matched once
+  std::map<std::pair<std::string, std::string>, int> occurrences_;  // of a path in a call, so far
+  std::vector<size_t> open_;                                        // the events of layers that have begun
+  std::vector<Event> events_;
+  Clock::time_point resumed_ = Clock::now();
+  double seconds_ = 0, flops_before_ = trace::flops();
 };
+
+/// Names in a trace: "<call>/trace/<path>" for a result or an inner value, "<call>/trace/<path>:in" for the
+/// first argument of a layer, ":in1" for the second and so on; "#1" behind the path when a layer runs a
+/// second time in the same call.
+std::string value_name(const std::string& call, const std::string& path, int occurrence);
+std::string input_name(const std::string& value_name, size_t input);
+
+/// The tensors of layers and inner values, by these names, in the order of the run.
+std::vector<NamedTensor> named_tensors(const std::vector<Event>& events);
 
 }  // namespace cutaway::observers

@@ -52,13 +52,4 @@ nlohmann::json json_number(double value) {
   return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
 }
 
-std::string index_text(const Shape& shape, int64_t position) {
-  std::string text;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    text = std::to_string(position % shape[axis]) + (text.empty() ? "" : ", ") + text;
-    position /= shape[axis];
-  }
-  return "[" + text + "]";
-}
-
 }  // namespace cutaway::observers

@@ -23,7 +23,4 @@ std::string to_string(const Summary& summary);
 /// A number for JSON, which has no NaN and no infinity: null stands for them.
 nlohmann::json json_number(double value);
 
-/// Where a value is: "[0, 17, 3, 5]".
-std::string index_text(const Shape& shape, int64_t position);
-
 }  // namespace cutaway::observers

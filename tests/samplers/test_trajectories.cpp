@@ -67,7 +67,7 @@ double worst_step(SamplerKind kind, const Plan& plan, float eta, const Safetenso
   double worst = 0;
   const OnStep compare = [&](const Step& step) {
     const Tensor after = item(expected, step.index + 1);
-    worst = std::fmax(worst, difference(step.latent, after).worst / (2e-5 * largest(after) + 2e-6));
+    worst = std::fmax(worst, difference(step.latent, after).max_abs / (2e-5 * largest(after) + 2e-6));
   };
   sample(kind, plan, eta, closed_form_model, file.at("in/x0").to_tensor(),
          recorded_noise(file.at("in/noise")), compare);

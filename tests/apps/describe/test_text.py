@@ -13,11 +13,11 @@ class Numbers(unittest.TestCase):
         cls.model = json_of(*DEMO)
         cls.boxes = {box["path"]: box for box in boxes(cls.model)}
 
-    def test_small_runs_say_what_a_full_run_says(self):
+    def test_a_dry_run_says_what_a_full_run_says(self):
         for pixels in ("64", "128", "192"):
-            scaled = json_of(*DEMO, "--pixels", pixels)
+            dry = json_of(*DEMO, "--pixels", pixels)
             real = json_of(*DEMO, "--pixels", pixels, "--timed")
-            for one, other in zip(boxes(scaled), boxes(real), strict=True):
+            for one, other in zip(boxes(dry), boxes(real), strict=True):
                 for key in ("path", "type", "parameters", "flops", "output"):
                     self.assertEqual(one[key], other[key], f"{key} of {one['path']} at {pixels} pixels")
 

@@ -197,12 +197,12 @@ class TemporaryFile {
 };
 
 Reference recorded(const TemporaryFile& file) {
-  Recorder recorder({}, {});
+  Recorder recorder({});
   {
     const Observe observe(recorder);
     Networks().run();
   }
-  write_safetensors(file.path(), recorder.tensors());
+  write_safetensors(file.path(), named_tensors(recorder.events()));
   return Reference(SafetensorsFile::open(file.path()));
 }
 
