@@ -36,7 +36,7 @@ class Layers(unittest.TestCase):
                               ("notebooks/twins/a.cpp", '"models/b.h"'),
                               ("apps/mpi/a.cpp", "<mpi.h>"), ("tensor/a.h", "<vector>"),
                               ("tensor/observers/a.cpp", '"tensor/files/b.h"'), ("tensor/files/a.cpp", '"tensor/b.h"'),
-                              ("tensor/ops.cpp", '"tensor/dispatch/b.h"'), ("tensor/dispatch/a.h", '"tensor/fast/b.h"'),
+                              ("tensor/ops.cpp", '"tensor/dispatch/b.h"'), ("tensor/dispatch/a.cpp", '"tensor/fast/b.h"'),
                               ("models/pipeline/a.cpp", '"models/prompt/b.h"'), ("models/unets/a.h", '"models/b.h"'),
                               ("apps/commands/a.cpp", '"apps/options/b.h"'), ("samplers/a.h", '"samplers/levels/b.h"')]:
             self.check(path, include, allowed=True)
@@ -55,7 +55,7 @@ class Layers(unittest.TestCase):
                               ("tensor/weight.cpp", '"tensor/dispatch/b.h"'), ("tensor/files/a.cpp", '"tensor/observers/b.h"'),
                               ("tensor/fast/a.cpp", '"tensor/dispatch/b.h"'), ("tensor/a.h", '"tensor/files/b.h"'),
                               ("models/unets/a.h", '"models/overlays/b.h"'), ("models/prompt/a.h", '"models/pipeline/b.h"'),
-                              ("samplers/levels/a.h", '"samplers/b.h"'), ("apps/options/a.h", '"apps/commands/b.h"')]:
+                              ("samplers/levels/a.h", '"samplers/b.h"'), ("models/pipeline/a.h", '"tensor/dispatch/b.h"'), ("apps/options/a.h", '"apps/commands/b.h"')]:
             self.check(path, include, allowed=False)
 
     def test_sentences(self):
