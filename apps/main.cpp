@@ -14,6 +14,7 @@
 
 #include "apps/commands/commands.h"
 #include "apps/mpi/ranks.h"
+#include "apps/options/run_options.h"
 #include "apps/options/shadow_report.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"

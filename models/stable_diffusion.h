@@ -1,3 +1,5 @@
+// models/: the whole, and its parts: Stable Diffusion, VAE, CLIP's text encoder.
+//
 // Stable Diffusion: text encoder, UNet, VAE and sampler put together.   Doc: docs/pipeline.md
 #pragma once
 

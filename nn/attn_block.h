@@ -6,8 +6,8 @@
 
 namespace cutaway {
 
-/// One head as wide as the image has channels. CompVis: AttnBlock (with 1x1 convolutions), diffusers:
-/// Attention.
+/// One head as wide as the image has channels.
+/// CompVis: AttnBlock (with 1x1 convolutions), diffusers: Attention.
 struct AttnBlock : Module {
   GroupNorm group_norm;
   Linear to_q, to_k, to_v;

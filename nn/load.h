@@ -31,9 +31,9 @@ struct WeightSlot {
 /// a 1x1 convolution [out, in, 1, 1] do, and some formats leave out leading extents of 1.
 bool same_but_for_ones(const Shape& a, const Shape& b);
 
-/// Fills every slot or none. A weight whose shape is the layer's but for extents of 1 gets the layer's. Throws
-/// Error with one report: how many names are missing, unexpected and mis-shaped, all of them, and the likely
-/// cause where one fits. Names in `ignored` may be in the source without being wanted.
+/// Fills every slot or none. A weight whose shape is the layer's but for extents of 1 gets the layer's.
+/// Throws Error with one report: how many names are missing, unexpected and mis-shaped, all of them, and the
+/// likely cause where one fits. Names in `ignored` may be in the source without being wanted.
 void load_weights(const std::vector<WeightSlot>& slots, const WeightSource& source,
                   const std::vector<std::string>& ignored = {});
 

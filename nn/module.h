@@ -1,3 +1,5 @@
+// nn/: a box of the picture with its weights.
+//
 // Module: a box of the picture. Its members are the boxes inside, in picture order.   Doc: docs/modules.md
 #pragma once
 

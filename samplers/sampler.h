@@ -1,3 +1,5 @@
+// samplers/: one file a sampler, the equation above the code; one list of all.
+//
 // Samplers: from noise to a picture, by asking a model again and again.   Doc: docs/samplers.md
 #pragma once
 

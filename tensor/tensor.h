@@ -1,3 +1,6 @@
+// tensor/: Tensor, Shape and Weight, the memory below them, the list of operations, which version runs, and
+// the path by which a layer is seen.
+//
 // Tensor: contiguous float32 numbers with a shape.   Doc: docs/tensor.md
 #pragma once
 

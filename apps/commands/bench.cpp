@@ -11,6 +11,7 @@
 
 #include "apps/commands/commands.h"
 #include "apps/options/memory_forecast.h"
+#include "apps/options/run_options.h"
 #include "models/checkpoints/networks.h"
 #include "models/pipeline/denoiser.h"
 #include "nn/formula_weights.h"

@@ -1,9 +1,10 @@
+// apps/commands/: one file a subcommand of the program cutaway.
+//
 // The subcommands of the program `cutaway`. Each adds itself and its options to the command line.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <functional>
 #include <string>
 
 namespace cutaway {
@@ -22,19 +23,6 @@ void add_describe_command(CLI::App& program, int& exit_code);
 void add_inspect_command(CLI::App& program, int& exit_code);
 void add_convert_command(CLI::App& program, int& exit_code);
 void add_config_command(CLI::App& program, int& exit_code);
-
-/// --backend, --isa, --conv, --dtype and --threads, for every command that runs a network.
-struct RunOptions {
-  std::string backend;
-  std::string isa;
-  std::string convolution;
-  std::string precision;
-  int threads = 0;
-};
-void add_run_options(CLI::App& command, RunOptions& options);
-/// Puts them into effect; what is not given comes from CUTAWAY_BACKEND, CUTAWAY_ISA, CUTAWAY_CONV,
-/// CUTAWAY_DTYPE and CUTAWAY_THREADS, or stays at the best this machine has.
-void apply(const RunOptions& options);
 
 /// On the wall clock.
 inline double seconds_since(std::chrono::steady_clock::time_point begin) {

@@ -9,6 +9,7 @@
 
 #include "apps/commands/commands.h"
 #include "apps/options/picture_options.h"
+#include "apps/options/run_options.h"
 #include "apps/options/watch_options.h"
 #include "apps/pictures/trace_record.h"
 #include "models/stable_diffusion.h"

@@ -7,6 +7,7 @@
 #include "apps/describe/architecture.h"
 #include "apps/describe/figures.h"
 #include "apps/describe/text.h"
+#include "apps/options/run_options.h"
 #include "tensor/error.h"
 #include "tensor/files/file_writer.h"
 

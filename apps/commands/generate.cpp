@@ -9,6 +9,7 @@
 #include "apps/mpi/split.h"
 #include "apps/options/memory_plan.h"
 #include "apps/options/picture_options.h"
+#include "apps/options/run_options.h"
 #include "apps/options/watch_options.h"
 #include "apps/pictures/fingerprint.h"
 #include "apps/pictures/images.h"

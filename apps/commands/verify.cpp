@@ -8,6 +8,7 @@
 #include <new>
 
 #include "apps/commands/commands.h"
+#include "apps/options/run_options.h"
 #include "apps/verify/report.h"
 #include "tensor/error.h"
 #include "tensor/files/json.h"

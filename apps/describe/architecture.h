@@ -1,3 +1,5 @@
+// apps/describe/: the architecture as figures, trees and tables, drawn from a run.
+//
 // Architecture: the boxes of a model and the recorded run that fills them in.
 #pragma once
 

@@ -23,10 +23,10 @@ struct Line {
 
 std::vector<Line> header_lines(const Node& node, double room) {
   const Box& box = *node.box;
-  const std::string name = node.note.empty() ? box.name : box.name + " (" + node.note + ")";
-  const bool one_line = text_width(box.type, title_font) + text_width(name, name_font) + 8 <= room;
-  if (one_line) return {{box.type, name, title_font, name_font}};
-  return {{box.type, "", title_font, {}}, {name, "", name_font, {}, true}};
+  const std::string& title = node.note.empty() ? box.type : node.note;
+  const bool one_line = text_width(title, title_font) + text_width(box.name, name_font) + 8 <= room;
+  if (one_line) return {{title, box.name, title_font, name_font}};
+  return {{title, "", title_font, {}}, {box.name, "", name_font, {}, true}};
 }
 
 std::vector<Line> lines_of(const Node& node, double width, bool timed) {
@@ -159,13 +159,14 @@ std::string tip_of(const Box& box, bool timed) {
 }
 
 double draw_heading(Svg& svg, const Architecture& architecture, const Box& box, const SourceLines& sources,
-                    bool timed, const std::string& note) {
+                    bool timed, const std::string& title, const std::string& note) {
   const double middle = figure_width / 2;
   const std::string level = level_name(box.path);
   const bool whole_level = !level.empty() && std::count(box.path.begin(), box.path.end(), '.') < 3 &&
                            (box.type == "DownBlock" || box.type == "UpBlock" || box.type == "MidBlock");
   svg.begin_link(sources.link(box.type), box.type, box.path, tip_of(box, timed));
-  svg.text({middle, 24}, whole_level ? level + ": " + box.type : box.type, {18, true, false}, "");
+  svg.text({middle, 24}, !title.empty() ? title : (whole_level ? level + ": " : "") + box.type,
+           {18, true, false}, "");
   svg.end_link();
   double y = 28;
   for (const std::string& line : path_lines(box.path))

@@ -16,9 +16,10 @@ std::string css_of(const std::string& type);
 /// The colour of a line.
 std::string css_of(Role role);
 
-/// Type, path, parameters and work of the box that is drawn, and a note. Returns where the drawing may begin.
+/// Title (the struct where none is given), path, parameters and work of the box that is drawn, and a note.
+/// Returns where the drawing may begin.
 double draw_heading(Svg& svg, const Architecture& architecture, const Box& box, const SourceLines& sources,
-                    bool timed, const std::string& note = "");
+                    bool timed, const std::string& title = "", const std::string& note = "");
 
 double node_width(const Node& node, double room);
 double node_height(const Node& node, double width, bool timed);

@@ -158,7 +158,7 @@ class FlowFinder {
                       return nodes_[static_cast<size_t>(from)].shape == node.shape;
                     });
     if (node.box != nullptr && node.box->type == "CrossAttention")
-      node.note = node.from.size() == 1 ? "self" : "cross";
+      node.note = node.from.size() == 1 ? self_attention : cross_attention;
     for (const Skip& skip : skips_) {
       if (node.kind != Node::Kind::box || skip.from != node.box->path) continue;
       node.skip = skip.path;

@@ -12,11 +12,14 @@ namespace cutaway::describe {
 /// What a value is about. Time and prompt stay what they are until they meet the image.
 enum class Role { image, time, prompt, skip };
 
+/// What the picture calls a CrossAttention.
+constexpr const char *self_attention = "Self-attention", *cross_attention = "Cross-attention";
+
 struct Node {
   enum class Kind { input, box, operation, skip, output };
   Kind kind = Kind::operation;
   Role role = Role::image;
-  std::string note;            // "self" or "cross" for attentions, seen from where their inputs come
+  std::string note;            // self_attention or cross_attention, seen from where its inputs come
   std::string label;           // "time step", the box's name, or the operation's
   const Box* box = nullptr;    // for boxes
   std::optional<Shape> shape;  // of its result

@@ -30,7 +30,7 @@ class InsideFigure {
              "The flow inside " + box.path + ", drawn from the module tree and a recorded run.") {}
 
   std::string draw() {
-    double y = draw_heading(svg_, architecture_, box_, sources_, timed_, note());
+    double y = draw_heading(svg_, architecture_, box_, sources_, timed_, title(), note());
     if (nodes_.empty()) {
       svg_.text({figure_width / 2, y + 10}, "one operation, no boxes inside", {}, "soft");
       return svg_.finish(y + 40);
@@ -47,12 +47,18 @@ class InsideFigure {
   }
 
  private:
-  std::string note() const {
+  // One struct, two boxes of the picture: they differ in who is attended to.
+  std::string title() const {
     if (box_.type != "CrossAttention") return "";
     const auto inputs = std::count_if(nodes_.begin(), nodes_.end(),
                                       [](const Node& n) { return n.kind == Node::Kind::input; });
-    return inputs == 1 ? "self-attention: the image attends to itself"
-                       : "cross-attention: the image attends to the prompt";
+    return inputs == 1 ? self_attention : cross_attention;
+  }
+
+  std::string note() const {
+    if (title().empty()) return "";
+    return title() == self_attention ? "a CrossAttention: the image attends to itself"
+                                     : "a CrossAttention: the image attends to the prompt";
   }
 
   const Node& node(int i) const { return nodes_[static_cast<size_t>(i)]; }

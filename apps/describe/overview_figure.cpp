@@ -69,15 +69,18 @@ class OverviewFigure {
     svg_.end_link();
   }
 
+  std::string tokens() const { return std::to_string((*clip_.output)[1]); }
   std::string latent_shape() const { return short_shape(*unet_.output); }
 
   // ---- Prompt, text encoder, time step: all on the left, into the UNet's side
 
   void draw_text_encoder(double top) {
     chip({left_middle - 62, top, 124, 40}, "prompt", "\"a cat by a tree\"", "prompt");
-    text_encoder_ = {left_middle - 66, top + 66, 132, 86};
+    chip({left_middle - 62, top + 66, 124, 40}, "tokenizer", tokens() + " numbers", "prompt");
+    text_encoder_ = {left_middle - 66, top + 132, 132, 86};
     part(text_encoder_, clip_, "text encoder", "prompt");
-    svg_.line({{left_middle, top + 40}, {left_middle, text_encoder_.y}}, "prompt");
+    svg_.line({{left_middle, top + 40}, {left_middle, top + 66}}, "prompt");
+    svg_.line({{left_middle, top + 106}, {left_middle, text_encoder_.y}}, "prompt");
     const double y = text_encoder_.bottom() + 42;
     svg_.line({{left_middle, text_encoder_.bottom()}, {left_middle, y}, {main_x, y}}, "prompt");
     svg_.text({left_middle - 8, y - 20}, short_shape(*clip_.output), {12.2, false, false}, "text-prompt",
@@ -125,7 +128,16 @@ class OverviewFigure {
   // ---- The loop, and the way out
 
   void draw_sampler() {
-    const double x = main_x + main_width / 2, y = unet_rect_.bottom() + 44;
+    const double x = main_x + main_width / 2;
+    guidance_ = {x - 107, unet_rect_.bottom() + 44, 214, 44};
+    svg_.box(guidance_, "operation", 16);
+    svg_.text({x, guidance_.y + 14}, "guidance", {12.5, true, false}, "");
+    svg_.text({x, guidance_.y + 30}, "without + cfg (with - without)", {12.2, false, false}, "soft",
+              Svg::Anchor::middle, 206);
+    svg_.line({{x, unet_rect_.bottom()}, {x, guidance_.y}}, "image");
+    svg_.text({x - 8, guidance_.y - 26}, "with and without prompt", {12.2, false, false}, "soft",
+              Svg::Anchor::end);
+    const double y = guidance_.bottom() + 44;
     sampler_ = {x - 76, y, 152, 60};
     svg_.begin_link(sources_.link("sample"), "sample", "", "samplers/sampler.h: sample");
     svg_.box(sampler_, "operation", 16);
@@ -133,7 +145,7 @@ class OverviewFigure {
     svg_.text({x, y + 30}, "takes some noise away", {12.2, false, false}, "soft", Svg::Anchor::middle, 144);
     svg_.text({x, y + 46}, "20 to 50 steps", {12.2, false, false}, "soft", Svg::Anchor::middle, 144);
     svg_.end_link();
-    svg_.line({{x, unet_rect_.bottom()}, {x, y}}, "image");
+    svg_.line({{x, guidance_.bottom()}, {x, y}}, "image");
     svg_.text({x - 8, y - 26}, "the noise in it", {12.2, false, false}, "soft", Svg::Anchor::end);
     // Round and round: from the sampler's side up to the UNet's input.
     const double far = figure_width - 7, back = unet_rect_.y - 13;
@@ -199,7 +211,7 @@ class OverviewFigure {
   bool timed_;
   const Box &clip_, &unet_, &vae_;
   Svg svg_;
-  Rect text_encoder_, time_, unet_rect_, sampler_, decoder_;
+  Rect text_encoder_, time_, unet_rect_, guidance_, sampler_, decoder_;
 };
 
 }  // namespace

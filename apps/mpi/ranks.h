@@ -1,3 +1,5 @@
+// apps/mpi/: other programs that draw the same picture.
+//
 // The programs that mpirun starts together, called ranks, which draw a picture together.
 // Doc: docs/larger-than-one-machine.md
 //

@@ -1,3 +1,5 @@
+// apps/options/: the options that commands share.
+//
 // What says which picture is drawn: the options that generate and the
 // commands that look inside have in common.
 #pragma once

@@ -1,7 +1,7 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "apps/commands/commands.h"
+#include "apps/options/run_options.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
 

@@ -1,3 +1,5 @@
+// apps/pictures/: what a run takes in, leaves behind, and says of itself.
+//
 // What a picture says of itself, and drawing it again from that.   Doc: docs/workflows.md#drawing-again
 #pragma once
 

@@ -1,3 +1,5 @@
+// apps/verify/: cases of reference tensors, run and compared.
+//
 // The cases of a manifest and how each is run.   Doc: docs/verify.md
 #pragma once
 

@@ -1,3 +1,5 @@
+// models/checkpoints/: what a file of weights is, and where each network finds its own in it.
+//
 // Checkpoints: what a file or a folder of weights is, which sizes its networks have, and where each network
 // finds its weights in it.   Doc: docs/checkpoints.md
 #pragma once

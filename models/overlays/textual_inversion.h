@@ -1,3 +1,5 @@
+// models/overlays/: what is added to a finished model: one file each.
+//
 // Textual inversion (Gal et al. 2022, arXiv 2208.01618): words that the text encoder was not trained with,
 // each with one or more rows of its own.   Doc: docs/prompts.md#textual-inversion
 #pragma once

@@ -1,3 +1,6 @@
+// models/pipeline/: from context and noise to a picture, and every way to do that in less memory or by
+// several programs.
+//
 // Denoiser: what the sampler asks, the UNet with classifier-free guidance.   Doc: docs/pipeline.md
 #pragma once
 

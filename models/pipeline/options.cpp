@@ -5,6 +5,7 @@
 
 #include "models/pipeline/img2img.h"
 #include "models/stable_diffusion.h"
+#include "tensor/dispatch/row_bands.h"
 #include "tensor/error.h"
 
 namespace cutaway {
@@ -31,6 +32,10 @@ void must_divide_into_bands(const GenerateOptions& options, int count, int64_t p
 }
 
 }  // namespace
+
+bool Execution::decodes() const {
+  return (!partner || partner->has_prompt) && (neighbours == nullptr || neighbours->place() == 0);
+}
 
 GenerateOptions StableDiffusion::checked(GenerateOptions options, const Execution& how) const {
   const int64_t scale = vae.config.scale();

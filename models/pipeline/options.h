@@ -47,9 +47,7 @@ struct Execution {
   Neighbours* neighbours = nullptr;             // each predicts a band of rows
 
   /// Of several programs one decodes the picture.
-  bool decodes() const {
-    return (!partner || partner->has_prompt) && (neighbours == nullptr || neighbours->place() == 0);
-  }
+  bool decodes() const;
 };
 
 /// A run as it goes on. All functions may be left out.

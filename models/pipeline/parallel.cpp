@@ -1,5 +1,7 @@
 #include "models/pipeline/parallel.h"
 
+#include "tensor/dispatch/row_bands.h"
+
 namespace cutaway {
 namespace {
 

@@ -5,9 +5,10 @@
 #include <functional>
 
 #include "models/pipeline/denoiser.h"
-#include "tensor/dispatch/row_bands.h"
 
 namespace cutaway {
+
+class Neighbours;  // tensor/dispatch/row_bands.h
 
 /// The other of two programs that draw the same picture together. They stay equal to the last bit.
 struct GuidancePartner {

@@ -1,3 +1,5 @@
+// models/prompt/: from text to the UNet's context.
+//
 // From the prompt to what the UNet's cross-attention sees of it.   Doc: docs/prompts.md
 #pragma once
 

@@ -1,3 +1,5 @@
+// models/unets/: the family of UNets: one file each, in the same order, to be compared by diff -u.
+//
 // The UNet of Stable Diffusion 1.x and 2.x: one struct a box, in picture order.   Doc: docs/unet/unet.md
 //
 // Each generation of UNets has a file here and a namespace of its own, all in this order, so that `diff -u`

@@ -1,3 +1,5 @@
+// notebooks/module/: the Python module that notebooks import.
+//
 // The parts of the Python module.   Doc: docs/python.md
 #pragma once
 

@@ -1,3 +1,5 @@
+// notebooks/twins/: the notebooks once more, in C++, to step through.
+//
 // What the twins of the notebooks share: numbers in the notebooks' own words.   Doc: docs/python.md#twins
 #pragma once
 

@@ -1,3 +1,5 @@
+// samplers/levels/: which noise levels a run visits.
+//
 // Plan: everything about a run that is known before the model is asked.   Doc: docs/samplers.md
 #pragma once
 

@@ -63,8 +63,8 @@ struct SchedulerConfig {
   FinalSigma final_sigmas_type = FinalSigma::zero;  // dpmpp_2m
 };
 
-/// beta and alpha_bar for every training time step, the same float32 bits that PyTorch computes for 1000 of
-/// them.
+/// beta and alpha_bar for every training time step,
+/// the same float32 bits that PyTorch computes for 1000 of them.
 struct NoiseSchedule {
   std::vector<float> betas;
   std::vector<float> alphas_cumprod;  // alpha_bar

@@ -1,3 +1,5 @@
+// samplers/noise/: torch's random numbers, to the bit.
+//
 // Random numbers, the same bits as PyTorch's on the CPU.   Doc: docs/samplers.md#noise
 #pragma once
 

@@ -1,3 +1,6 @@
+// tensor/dispatch/: what stands between a call and its kernel: the checks, the choice, a dry run, a second
+// opinion, a replay, a band of rows.
+//
 // run: all that stands between an operation and its kernel.   Doc: docs/operations.md
 //
 // An operation in tensor/ops.cpp checks its shapes, then calls this, which computes and tells. Computing is a

@@ -1,3 +1,5 @@
+// tensor/eigen/: the referee: matrix products by Eigen, when ref and fast disagree.
+//
 // The referee: the operations that are matrix products, computed by Eigen. All others have no version here.
 #pragma once
 

@@ -1,3 +1,5 @@
+// tensor/fast/: the operations to run: tiled, vectorised, threaded, one trick a file.
+//
 // The fast version of every operation: tiled, vectorised (generic, AVX2 and AVX-512, chosen at run time),
 // spread over threads by output, so that results do not depend on their number. Shapes have been checked by
 // tensor/ops.cpp before these are called; `axis` arguments are from 0.

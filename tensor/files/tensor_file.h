@@ -1,3 +1,6 @@
+// tensor/files/: bytes that come from a disk or go there: weights, pictures, JSON, and the pages of memory
+// behind them.
+//
 // TensorFile: a file of tensors in whichever format it is.   Doc: docs/checkpoints.md
 #pragma once
 

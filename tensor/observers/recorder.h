@@ -1,3 +1,5 @@
+// tensor/observers/: who watches a run: the recorder, edits, the comparison, the stop at a NaN.
+//
 // Recorder: the observer that keeps what happens in a run. `trace`, `verify`, `describe` and the Python
 // module all read its events.   Doc: docs/trace.md#the-recorder
 #pragma once

@@ -1,3 +1,5 @@
+// tensor/ref/: the operations to read: plain loops, the definition itself.
+//
 // The reference version of every operation: plain loops, the definition itself. Meant to be stepped through,
 // never tuned. Sums are kept in double, so that what is left is the rounding of the result. Shapes have been
 // checked by tensor/ops.cpp before these are called; `axis` arguments are from 0.

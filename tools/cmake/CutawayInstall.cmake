@@ -8,10 +8,10 @@ install(TARGETS cutaway_tensor cutaway_nn cutaway_samplers cutaway_models
         EXPORT cutaway_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT cutaway_targets NAMESPACE cutaway:: DESTINATION ${package_dir})
 foreach(folder tensor nn samplers models)
-  # The versions of an operation (ref, fast, eigen) are reached through tensor/ops.h only.
+  # The versions of an operation (ref, fast, eigen), and what chooses among them, are reached through tensor/ops.h only.
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cutaway
           FILES_MATCHING PATTERN "*.h"
-          PATTERN "ref" EXCLUDE PATTERN "fast" EXCLUDE PATTERN "eigen" EXCLUDE)
+          PATTERN "ref" EXCLUDE PATTERN "fast" EXCLUDE PATTERN "eigen" EXCLUDE PATTERN "dispatch" EXCLUDE)
 endforeach()
 if(TARGET cutaway)
   install(TARGETS cutaway RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

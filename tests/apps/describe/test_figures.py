@@ -139,6 +139,15 @@ class Figures(unittest.TestCase):
             self.assertEqual(words.count("prompt"), prompts, name)
         words = [text.text for text in read("self_attention").iter(SVG + "text")]
         self.assertIn("table of weights 8×1024×1024 · 2.68 GFLOP", words)
+        self.assertIn("Self-attention", words)
+        self.assertIn("Cross-attention", [text.text for text in read("cross_attention").iter(SVG + "text")])
+        block = [text.text for text in read("transformer_block").iter(SVG + "text")]
+        self.assertLess(block.index("Self-attention"), block.index("Cross-attention"))
+
+    def test_the_whole_has_all_stations(self):
+        words = [text.text for text in read("stable_diffusion").iter(SVG + "text")]
+        for station in ["prompt", "tokenizer", "text encoder", "UNet", "guidance", "sampler", "VAE decoder", "picture"]:
+            self.assertIn(station, words)
 
     def check_layout(self, figure, name):
         width, height = (float(part) for part in figure.get("viewBox").split()[2:])
