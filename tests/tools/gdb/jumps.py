@@ -23,5 +23,5 @@ for file, functions in re.findall(r"^File (.*/(?:nn|models)/.*):\n((?:.+\n)*)", 
         if len(set(seen)) > 2:
             bracket = max(seen)
             last = max(line for line in seen if line < bracket)
-            found[name.partition("::operator()")[0]] = seen.index(bracket) < seen.index(last)
+            found[name.partition("::operator()")[0].rpartition("::")[2]] = seen.index(bracket) < seen.index(last)
 print("".join(name + "\n" for name, jumps in found.items() if jumps) + f"{len(found)} boxes")
