@@ -137,6 +137,7 @@ Tensor pad(const Tensor& x, const Padding& padding);
 
 /// Joins tensors along one axis; all other extents must be equal. axis 1 joins channels of [N, C, H, W].
 Tensor concat(const std::vector<Tensor>& parts, int axis);
+Tensor concat(const Tensor& a, const Tensor& b, int axis);
 /// Positions [begin, end) of one axis.
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end);
 /// [N, C, H, W] -> [N, H W, C]: each pixel becomes a token.

@@ -35,7 +35,7 @@ struct Denoiser {
   Tensor operator()(const Tensor& x, float t) const {
     if (guidance_scale == 1) return predict(x, t, prompt);
     const int64_t batch = x.shape()[0];
-    const Tensor both = predict(concat({x, x}, 0), t, concat({negative, prompt}, 0));  // [2 batch, 4, h, w]
+    const Tensor both = predict(concat(x, x, 0), t, concat(negative, prompt, 0));  // [2 batch, 4, h, w]
     const Tensor without_prompt = slice(both, 0, 0, batch), with_prompt = slice(both, 0, batch, 2 * batch);
     const Tensor y = guided(without_prompt, with_prompt, guidance_scale);
     return guidance_rescale == 0 ? y : rescale_guided(y, with_prompt, guidance_rescale);

@@ -35,7 +35,7 @@ Tensor RunStart::keep_known(int i, const Tensor& x) const {
 }
 
 Tensor RunStart::unet_input(const Tensor& x) const {
-  return conditioning.empty() ? x : concat({x, conditioning}, 1);
+  return conditioning.empty() ? x : concat(x, conditioning, 1);
 }
 
 RunStart run_start(const StableDiffusion& model, const GenerateOptions& options, const LowMemory& low_memory,
@@ -73,7 +73,7 @@ RunStart run_start(const StableDiffusion& model, const GenerateOptions& options,
   } else {
     const Tensor masked =
         sampled_latent(model, without_masked(*options.image, *options.mask), latents, low_memory, noise);
-    run.conditioning = concat({mask, masked}, 1);
+    run.conditioning = concat(mask, masked, 1);
   }
   return run;
 }

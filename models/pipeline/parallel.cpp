@@ -19,7 +19,7 @@ Tensor told_from_pixels(const Tensor& prompt, const std::vector<int64_t>& rows, 
     return false;
   };
   Tensor context = prompt;
-  while (is_a_band(context.shape()[1])) context = concat({context, prompt}, 1);
+  while (is_a_band(context.shape()[1])) context = concat(context, prompt, 1);
   return context;
 }
 
@@ -30,7 +30,7 @@ Predict with_partner(const Predict& predict, const GuidancePartner& partner) {
     const int64_t batch = x.shape()[0] / 2, begin = partner.has_prompt ? batch : 0;
     const Tensor mine = predict(slice(x, 0, begin, begin + batch), t, slice(prompt, 0, begin, begin + batch));
     const Tensor other = partner.exchange(mine);
-    return partner.has_prompt ? concat({other, mine}, 0) : concat({mine, other}, 0);
+    return partner.has_prompt ? concat(other, mine, 0) : concat(mine, other, 0);
   };
 }
 

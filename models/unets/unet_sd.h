@@ -163,7 +163,7 @@ struct UpBlock : Module {
     for (size_t i = 0; i < resnets.size(); ++i) {
       if (skips.empty())
         throw Error("at " + path + " there is no skip connection left; a UNet needs one for each ResBlock");
-      h = concat({h, skips.back()}, 1);
+      h = concat(h, skips.back(), 1);
       skips.pop_back();
       h = resnets[i](h, temb);
       if (!attentions.empty()) h = attentions[i](h, prompt);
@@ -220,7 +220,7 @@ struct UNet : Module {
     const Tensor temb = time_embedding(waves);
 
     Tensor h = conv_in(sample);
-    std::vector<Tensor> skips{h};  // 12 in SD 1.x: conv_in, then 3 3 3 2 from d1 to d4
+    std::vector<Tensor> skips(1, h);  // 12 in SD 1.x: conv_in, then 3 3 3 2 from d1 to d4
     for (const DownBlock& down : down_blocks) h = down(h, temb, prompt, skips);
     for (size_t i = 0; i < skips.size(); ++i)
       skips[i] = scope(("skips." + std::to_string(i)).c_str(), skips[i]);

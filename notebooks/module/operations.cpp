@@ -110,7 +110,8 @@ void bind_sizes(py::module_& m) {
 }
 
 void bind_layout(py::module_& m) {
-  m.def("concat", &concat, "parts"_a, "axis"_a, Unlocked(), "Joins arrays along one axis.");
+  m.def("concat", py::overload_cast<const std::vector<Tensor>&, int>(&concat), "parts"_a, "axis"_a,
+        Unlocked(), "Joins arrays along one axis.");
   m.def("slice", &slice, "x"_a, "axis"_a, "begin"_a, "end"_a, Unlocked(),
         "Positions [begin, end) of one axis.");
   m.def("to_tokens", &to_tokens, "x"_a, Unlocked(),
