@@ -87,6 +87,7 @@ StableDiffusion StableDiffusion::load(const std::string& path, const LoadOptions
       .sample_size = sample_size_of(unet, networks.where("unet")),
   };
   must_fit_together(model, path);
+  if (folder) model.known_words = KnownWords::read(path);
   model.textual_inversions = TextualInversions(model.text_encoder.config.vocab_size);
   for (const std::string& embedding : options.embeddings) {
     for (TextualInversion& word : read_textual_inversions(embedding, model.text_encoder.config.hidden_size))
@@ -98,6 +99,11 @@ StableDiffusion StableDiffusion::load(const std::string& path, const LoadOptions
 Tensor StableDiffusion::encode_prompt(const std::string& prompt,
                                       const std::function<void(const std::string&)>& warning,
                                       const PromptRules& rules) const {
+  std::string text;  // without the words of textual inversions, which the model learned later
+  for (const PromptPiece& piece : textual_inversions.pieces_of(prompt)) {
+    if (piece.new_ids.empty()) text += piece.text + " ";
+  }
+  if (const std::string unknown = known_words.warning(text); !unknown.empty() && warning) warning(unknown);
   return prompt_context(tokenizer, text_encoder, textual_inversions, prompt, rules, warning);
 }
 

@@ -11,6 +11,7 @@
 #include "models/overlays/textual_inversion.h"
 #include "models/pipeline/options.h"
 #include "models/prompt/encode_prompt.h"
+#include "models/prompt/known_words.h"
 #include "models/prompt/tokenizer.h"
 #include "models/unets/unet_sd.h"
 #include "models/vae.h"
@@ -38,6 +39,7 @@ struct StableDiffusion {
   SchedulerConfig scheduler;
   int64_t sample_size = 64;                   // latent pixels each way that the UNet was trained at
   TextualInversions textual_inversions = {};  // of textual inversion
+  KnownWords known_words = {};                // where the model folder lists them
 
   /// The networks, each by the name that its layers' paths begin with: the one list of them.
   template <class V>
@@ -53,7 +55,8 @@ struct StableDiffusion {
   /// Throws Error when a part is missing, broken, or does not fit the others.
   static StableDiffusion load(const std::string& folder_or_file, const LoadOptions& options = {});
 
-  /// The prompt as the UNet's context: [1, T, width].
+  /// The prompt as the UNet's context: [1, T, width]. `warning` is told the words that do not fit, and those
+  /// that the model does not know.
   Tensor encode_prompt(const std::string& prompt, const std::function<void(const std::string&)>& warning,
                        const PromptRules& rules = {}) const;
 

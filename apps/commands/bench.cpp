@@ -11,6 +11,7 @@
 
 #include "apps/commands/commands.h"
 #include "apps/options/memory_forecast.h"
+#include "apps/options/progress.h"
 #include "apps/options/run_options.h"
 #include "models/checkpoints/networks.h"
 #include "models/pipeline/denoiser.h"
@@ -75,16 +76,17 @@ Timing timed(int repeat, const std::function<void()>& call) {
   Timing timing;
   DryRun dry_run;
   call();
-  call();
-  timing.announced_bytes = dry_run.finish().peak_bytes + resident_bytes();
   const double before = trace::flops();
+  call();
+  timing.flop = trace::flops() - before;
+  timing.announced_bytes = dry_run.finish().peak_bytes + resident_bytes();
+  WorkProgress progress((repeat + 1) * timing.flop);
   FirstLayer first;
   {
-    const Observe observe(first);
+    const Observe observe(first), observe_progress(progress);
     call();
   }
   timing.first_layer = first.seconds;
-  timing.flop = trace::flops() - before;
   timing.seconds.reserve(static_cast<size_t>(repeat));
   const int64_t faults_before = page_faults();
   const std::clock_t cpu_begin = std::clock();
@@ -92,6 +94,7 @@ Timing timed(int repeat, const std::function<void()>& call) {
     const auto begin = std::chrono::steady_clock::now();
     call();
     timing.seconds.push_back(seconds_since(begin));
+    progress.show();
   }
   timing.cpu_seconds = static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC / repeat;
   timing.page_faults = page_faults() - faults_before;

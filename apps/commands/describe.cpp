@@ -2,11 +2,13 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "apps/commands/commands.h"
 #include "apps/describe/architecture.h"
 #include "apps/describe/figures.h"
 #include "apps/describe/text.h"
+#include "apps/options/progress.h"
 #include "apps/options/run_options.h"
 #include "tensor/error.h"
 #include "tensor/files/file_writer.h"
@@ -20,6 +22,7 @@ struct DescribeArguments {
   DescribeOptions what;
   std::string size;
   std::string as = "tree";
+  std::string part = "all";
   std::string box;
   std::string source;
   std::string links;
@@ -28,12 +31,16 @@ struct DescribeArguments {
   RunOptions run;
 };
 
-Part part_of_path(const std::string& path, Part otherwise) {
+Part part_named(const std::string& name) {
+  return name == "clip" ? Part::text_encoder : name == "unet" ? Part::unet : Part::vae;
+}
+
+Part part_of_path(const std::string& path) {
   for (const auto& [name, part] : std::map<std::string, Part>{
            {"text_encoder", Part::text_encoder}, {"unet", Part::unet}, {"vae", Part::vae}}) {
     if (path == name || is_inside(path, name)) return part;
   }
-  return otherwise;
+  return Part::all;
 }
 
 std::string drawn(const Architecture& architecture, const Box& box, const DescribeArguments& arguments) {
@@ -51,7 +58,10 @@ void describe_command(DescribeArguments& arguments) {
     throw Error("say which model to describe: either --model FOLDER or --size sd15, not both");
   }
   apply(arguments.run);
-  if (arguments.what.part == Part::all) arguments.what.part = part_of_path(arguments.box, Part::all);
+  arguments.what.part = arguments.part == "all" ? part_of_path(arguments.box) : part_named(arguments.part);
+  std::optional<WorkProgress> progress;
+  std::optional<Observe> observe;
+  arguments.what.before_timed = [&](double flop) { observe.emplace(progress.emplace(flop)); };
   const Architecture architecture = describe_model(arguments.what);
   const Box& box = arguments.box.empty() ? architecture.root : box_at(architecture.root, arguments.box);
   const std::string text = drawn(architecture, box, arguments);
@@ -77,10 +87,9 @@ void add_describe_command(CLI::App& program, int&) {
   command.add_option("--as", arguments->as, "tree, table, svg, json or dot (for Graphviz)")
       ->check(CLI::IsMember({"tree", "table", "svg", "json", "dot"}))
       ->capture_default_str();
-  command.add_option("--part", arguments->what.part, "clip, unet, vae or all")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Part>{
-          {"clip", Part::text_encoder}, {"unet", Part::unet}, {"vae", Part::vae}, {"all", Part::all}}))
-      ->default_str("all");
+  command.add_option("--part", arguments->part, "clip, unet, vae or all")
+      ->check(CLI::IsMember({"clip", "unet", "vae", "all"}))
+      ->capture_default_str();
   command.add_option("--box", arguments->box, "Open this box only, such as unet.down_blocks.1");
   command
       .add_option("--depth", arguments->depth,

@@ -3,12 +3,14 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
 #include "apps/commands/commands.h"
 #include "apps/mpi/ranks.h"
 #include "apps/mpi/split.h"
 #include "apps/options/memory_plan.h"
 #include "apps/options/picture_options.h"
+#include "apps/options/progress.h"
 #include "apps/options/run_options.h"
 #include "apps/options/watch_options.h"
 #include "apps/pictures/fingerprint.h"
@@ -60,7 +62,11 @@ std::string picture_path(const GenerateArguments& arguments, int64_t i) {
   return numbered_path(arguments.out, static_cast<size_t>(i), static_cast<size_t>(arguments.pictures));
 }
 
-void warn(const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); }
+// Once, however many pictures it is true of.
+void warn(const std::string& text) {
+  static std::set<std::string> told;
+  if (told.insert(text).second) std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str());
+}
 
 // What a picture says of the run beyond the command line. The prompt and
 // seed of each are added where it is written.
@@ -159,24 +165,32 @@ void check_outputs(const GenerateArguments& arguments, const std::vector<picture
   if (!arguments.save_latents.empty()) must_be_writable(arguments.save_latents);
 }
 
-// One line for each step, as it is done.
+// One line for each step, as it is done, and below them a bar for those of all jobs together.
 class Progress {
  public:
-  explicit Progress(bool quiet) : quiet_(quiet) {}
+  Progress(bool quiet, size_t jobs)
+      : quiet_(quiet), bar_("steps", quiet || !mpi::speaks()), jobs_(static_cast<int>(jobs)) {}
   void begin() { since_ = Clock::now(); }
+  void skip_job() { --jobs_; }
   void step(const Step& step) {
     if (quiet_) return;
+    bar_.clear();
     std::printf("step %2d of %d   t %6.1f   %.3f s\n", step.index + 1, step.count,
                 static_cast<double>(step.t), seconds_since(since_));
     std::fflush(stdout);
     begin();
+    bar_.show(drawn_ * step.count + step.index + 1, jobs_ * step.count);
   }
-  void decoded() const {
+  void decoded() {
+    bar_.clear();
+    ++drawn_;
     if (!quiet_) std::printf("decoded   %27.3f s\n", seconds_since(since_));
   }
 
  private:
   bool quiet_;
+  ProgressBar bar_;
+  int jobs_, drawn_ = 0;
   Clock::time_point since_ = Clock::now();
 };
 
@@ -193,8 +207,7 @@ void write_preview(const GenerateArguments& arguments, int64_t first, const Tens
 
 Tensor draw(const StableDiffusion& model, const GenerateOptions& options, const Execution& how,
             const GenerateArguments& arguments, const Watch& watch, const pictures::Preview& preview,
-            int64_t first, const MemoryMeasures& measures) {
-  Progress progress(arguments.quiet);
+            int64_t first, const MemoryMeasures& measures, Progress& progress) {
   LatentLog log;
   const GenerateEvents events{
       .warning = warn,
@@ -337,13 +350,18 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   const Watch watch(arguments.watched);
   const pictures::Preview preview(arguments.preview, model);
 
+  Progress progress(arguments.quiet, jobs.size());
   std::vector<Tensor> batches;
   for (const pictures::Job& job : jobs) {
     options.prompt = arguments.prompts[job.prompt];
     options.seed = job.seed;
-    if (is_done(arguments, job, options, command, known)) continue;
+    if (is_done(arguments, job, options, command, known)) {
+      progress.skip_job();
+      continue;
+    }
     if (!arguments.quiet) announce(arguments, options);
-    const Tensor pictures = draw(model, options, how, arguments, watch, preview, job.first, measures);
+    const Tensor pictures =
+        draw(model, options, how, arguments, watch, preview, job.first, measures, progress);
     if (!mpi::speaks()) continue;
     if (arguments.columns > 0) {
       batches.push_back(pictures);
@@ -367,6 +385,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
 void add_generate_command(CLI::App& program, int&) {
   auto arguments = std::make_shared<GenerateArguments>();
   CLI::App& command = *program.add_subcommand("generate", "Draw pictures from a prompt");
+  command.option_defaults()->group("Which picture");
   command.add_option("--prompt", arguments->prompts, "What to draw; may be given several times")
       ->expected(1)
       ->take_all()
@@ -380,6 +399,7 @@ void add_generate_command(CLI::App& program, int&) {
   mpi::add_split_option(command, arguments->split);
   pictures::add_image_options(command, arguments->images);
   pictures::add_preview_options(command, arguments->preview);
+  command.option_defaults()->group("Where to");
   command
       .add_option("--save-latents", arguments->save_latents,
                   "Write the noise and the latent after each step to a file")
@@ -391,6 +411,7 @@ void add_generate_command(CLI::App& program, int&) {
       ->capture_default_str();
   command.add_option("--sheet", arguments->columns, "All pictures in one file, this many in a row")
       ->type_name("COLUMNS")
+      ->group("More pictures")
       ->check(CLI::Range(1, 100));
   command.add_flag("--quiet", arguments->quiet, "Print nothing but the picture's path, seed and time");
   add_memory_options(command, arguments->memory);

@@ -29,7 +29,7 @@ struct TraceArguments {
   std::vector<std::string> prompts;
   std::string network, inputs;  // one call of one network instead of a run
   std::vector<std::string> layers, calls;
-  bool no_inputs = false, manifest = false;
+  bool no_inputs = false, manifest = false, all = false;
   std::string out, npy;
   std::string as = "table";
   WatchOptions watched;
@@ -98,6 +98,54 @@ void print_table(const std::vector<LayerRow>& rows) {
     }
     std::printf("\n");
   }
+}
+
+// What happened in one call, for the summary.
+struct CallRow {
+  std::string call;
+  int64_t layers = 0, values = 0, nan = 0;
+  double begin = 0, end = 0;            // seconds of the run
+  const LayerRow* largest = nullptr;    // by its finite numbers
+  const LayerRow* first_nan = nullptr;  // in the order in which layers were finished
+};
+
+double largest_of(const LayerRow& row) {
+  const observers::Summary& s = *row.event.summary;
+  return std::max(std::fabs(s.min), std::fabs(s.max));
+}
+
+std::vector<CallRow> call_rows(const std::vector<LayerRow>& rows) {
+  std::vector<CallRow> calls;
+  for (const LayerRow& row : rows) {
+    const double begin = row.event.seconds - row.seconds;
+    if (calls.empty() || calls.back().call != row.event.call)
+      calls.push_back({.call = row.event.call, .begin = begin});
+    CallRow& call = calls.back();
+    ++call.values;
+    call.layers += row.is_layer ? 1 : 0;
+    call.begin = std::min(call.begin, begin);
+    call.end = row.event.seconds;
+    const int64_t nan = row.event.summary->nan + row.event.summary->infinite;
+    call.nan += nan;
+    if (nan > 0 && call.first_nan == nullptr) call.first_nan = &row;
+    if (std::isfinite(largest_of(row)) &&
+        (call.largest == nullptr || largest_of(row) > largest_of(*call.largest)))
+      call.largest = &row;
+  }
+  return calls;
+}
+
+// A line for each call: hundreds of layers are more than anyone reads.
+void print_summary(const std::vector<LayerRow>& rows) {
+  std::printf("%-9s %6s %6s %9s %10s %5s  %s\n", "call", "layers", "values", "ms", "largest", "NaN", "in");
+  for (const CallRow& call : call_rows(rows)) {
+    const LayerRow* shown = call.first_nan != nullptr ? call.first_nan : call.largest;
+    std::printf("%-9s %6lld %6lld %9.3f %10.4g %5lld  %s\n", call.call.c_str(),
+                static_cast<long long>(call.layers), static_cast<long long>(call.values),
+                1e3 * (call.end - call.begin), call.largest == nullptr ? 0 : largest_of(*call.largest),
+                static_cast<long long>(call.nan), shown == nullptr ? "" : shown->event.path.c_str());
+  }
+  std::printf("all %zu lines: --all; some: --layers and --at\n", rows.size());
 }
 
 nlohmann::ordered_json to_json(const std::vector<LayerRow>& rows, const pictures::Metadata& metadata) {
@@ -230,7 +278,7 @@ void trace_each_prompt(const TraceArguments& arguments) {
       continue;
     }
     if (runs > 1) std::printf("%s\"%s\"\n", i > 0 ? "\n" : "", options.prompt.c_str());
-    print_table(rows);
+    arguments.all || !arguments.layers.empty() ? print_table(rows) : print_summary(rows);
     if (!out.empty()) std::printf("%s: %zu tensors\n", out.c_str(), recording.tensors.size());
     if (!npy.empty()) std::printf("%s/: %zu files\n", npy.c_str(), recording.tensors.size());
   }
@@ -247,12 +295,14 @@ void add_trace_command(CLI::App& program, int&) {
   auto arguments = std::make_shared<TraceArguments>();
   CLI::App& command =
       *program.add_subcommand("trace", "Record what every layer takes and gives, as a table and as a file");
+  command.option_defaults()->group("Which picture");
   command
       .add_option("--prompt", arguments->prompts,
                   "What to draw; given several times, each becomes a file of its own: T-1.safetensors, ...")
       ->expected(1)
       ->take_all();
   add_picture_options(command, arguments->picture);
+  command.option_defaults()->group("What is recorded");
   std::string names;
   for (const std::string& name : pictures::network_names()) names += (names.empty() ? "" : ", ") + name;
   command
@@ -279,6 +329,7 @@ void add_trace_command(CLI::App& program, int&) {
       ->take_all();
   command.add_flag("--no-inputs", arguments->no_inputs,
                    "Leave the layers' inputs out of the file: smaller, but compare cannot tell as much");
+  command.option_defaults()->group("Where to");
   command.add_option("--out", arguments->out, "Write all tensors into this file")
       ->type_name("FILE.safetensors");
   command.add_flag(
@@ -286,6 +337,9 @@ void add_trace_command(CLI::App& program, int&) {
       "Write manifest.json beside the file, so that `cutaway verify FOLDER` takes it as a reference");
   command.add_option("--npy", arguments->npy, "Write every tensor into a file of its own in this folder")
       ->type_name("FOLDER");
+  command.add_flag(
+      "--all", arguments->all,
+      "Print a line for every layer, as --layers does for those that fit, not one for every call");
   command.add_option("--as", arguments->as, "How to print: table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "apps/commands/commands.h"
+#include "apps/options/progress.h"
 #include "apps/options/run_options.h"
 #include "apps/verify/report.h"
 #include "tensor/error.h"
@@ -89,7 +90,13 @@ int verify(const Options& options) {
   size_t longest = 0;
   for (const Case& one : cases) longest = std::max(longest, one.name().size());
   Report report(longest, options.layers);
-  for (const Case& one : cases) report.add(one.name(), result_of(one));
+  ProgressBar bar("cases");
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const Result result = result_of(cases[i]);
+    bar.clear();
+    report.add(cases[i].name(), result);
+    bar.show(static_cast<double>(i + 1), static_cast<double>(cases.size()));
+  }
   report.close();
   return report.failed() == 0 ? exit_ok : exit_failed;
 }

@@ -152,11 +152,16 @@ Architecture describe_model(const DescribeOptions& options) {
     if (wanted(Part::vae)) run_vae(networks.vae, architecture.latent_size);
     return recorder.events();
   };
+  const double before = trace::flops();
   {
     const DryRun dry_run;
     architecture.events = run(true);
   }
-  const std::vector<Event> timed_events = options.timed ? run(false) : std::vector<Event>();
+  std::vector<Event> timed_events;
+  if (options.timed) {
+    if (options.before_timed) options.before_timed(trace::flops() - before);
+    timed_events = run(false);
+  }
   for (Box& part : parts) {
     fill_in(part, options.timed ? timed_events : architecture.events, options.timed);
     architecture.root.parameters += part.parameters;

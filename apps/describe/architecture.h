@@ -3,6 +3,7 @@
 // Architecture: the boxes of a model and the recorded run that fills them in.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct DescribeOptions {
   Part part = Part::all;
   int64_t pixels = 0;  // width and height of the picture; 0 is the size the model was trained at
   bool timed = false;  // run it in earnest, too
+  std::function<void(double flop)> before_timed = {};  // told the work of that run before it begins
 };
 
 struct Architecture {

@@ -5,6 +5,7 @@
 namespace cutaway::mpi {
 
 void add_split_option(CLI::App& command, std::string& split) {
+  command.option_defaults()->group("More pictures");
   command
       .add_option(
           "--split", split,

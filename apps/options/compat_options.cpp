@@ -25,6 +25,7 @@ int64_t whole_number(const std::string& name, const std::string& text) {
 }  // namespace
 
 void add_compat_options(CLI::App& command, CompatOptions& options) {
+  command.option_defaults()->group("Like which program");
   command
       .add_option(
           "--compat", options.compat,

@@ -76,6 +76,7 @@ std::vector<int64_t> tiles_for(const StableDiffusion& model, const GenerateOptio
 }  // namespace
 
 void add_memory_options(CLI::App& command, MemoryOptions& options) {
+  command.option_defaults()->group("Memory");
   command
       .add_option("--max-memory", options.most,
                   "The most memory the run may take, such as 3GB or 800MB: what is needed to fit is done")

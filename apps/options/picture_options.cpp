@@ -59,6 +59,7 @@ CLI::Validator not_negative() {
 PictureOptions::PictureOptions() : model(default_model()) {}
 
 void add_picture_options(CLI::App& command, PictureOptions& options) {
+  command.option_defaults()->group("Which model");
   command
       .add_option("--model", options.model,
                   "The model: a folder in diffusers layout, or an SD 1.x checkpoint in one file")
@@ -75,6 +76,7 @@ void add_picture_options(CLI::App& command, PictureOptions& options) {
       ->type_name("FILE[:word]")
       ->expected(1)
       ->take_all();
+  command.option_defaults()->group("Which picture");
   command.add_option("--negative", options.negative, "What the picture should move away from");
   command.add_option("--steps", options.steps, "How many steps from noise to picture")->capture_default_str();
   command.add_option("--cfg", options.cfg, "Guidance scale: how strongly the prompt pulls")

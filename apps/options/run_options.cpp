@@ -16,6 +16,7 @@ std::string from_environment(const char* variable) {
 }  // namespace
 
 void add_run_options(CLI::App& command, RunOptions& options) {
+  command.option_defaults()->group("How it is computed");
   command
       .add_option(
           "--backend", options.backend,

@@ -12,6 +12,7 @@ std::vector<observers::Edit> parsed(const std::vector<std::string>& texts) {
 }  // namespace
 
 void add_watch_options(CLI::App& command, WatchOptions& options) {
+  command.option_defaults()->group("Looking inside");
   command
       .add_option(
           "--edit", options.edits,

@@ -56,6 +56,7 @@ std::string suggested_size(const RgbPicture& image, int64_t trained, int64_t by)
 }  // namespace
 
 void add_image_options(CLI::App& command, ImageOptions& options) {
+  command.option_defaults()->group("From a picture");
   command
       .add_option(
           "--init-image", options.init_image,

@@ -34,6 +34,7 @@ std::optional<std::pair<std::string, std::string>> split_at(const std::string& t
 }  // namespace
 
 void add_job_options(CLI::App& command, JobOptions& options) {
+  command.option_defaults()->group("More pictures");
   command
       .add_option("--prompts-file", options.prompts_file,
                   "More prompts, one a line; empty lines are left out")

@@ -72,6 +72,7 @@ Row latent_pixel(const Tensor& latent, int64_t image, int64_t pixel) {
 }  // namespace
 
 void add_preview_options(CLI::App& command, PreviewOptions& options) {
+  command.option_defaults()->group("Where to");
   command
       .add_option("--preview", options.every,
                   "Write what the picture looks like so far after every N steps, as NAME.preview.png")

@@ -1,5 +1,6 @@
 """trace, compare and --edit: a run opened while it runs."""
 import json
+import math
 import struct
 import unittest
 
@@ -27,6 +28,32 @@ class Trace(ProgramTest):
         convolution = next(l for l in layers if l["path"] == "unet.mid_block.resnets.0.conv1")
         n, c, h, w = convolution["shape"]
         self.assertEqual(convolution["flop"], 2 * n * c * h * w * c * 9)
+
+    def test_prints_a_line_for_each_call_and_all_layers_on_request(self):
+        run = ["trace", "--model", DEMO, *RUN]
+        layers = json.loads(self.run_well(*run, "--as", "json").stdout)["layers"]
+        head, *calls, last = [line.split() for line in self.run_well(*run).stdout.splitlines()]
+        self.assertEqual(head, ["call", "layers", "values", "ms", "largest", "NaN", "in"])
+        self.assertEqual([call[0] for call in calls], list(dict.fromkeys(layer["call"] for layer in layers)))
+        self.assertEqual(sum(int(call[2]) for call in calls), len(layers))
+        self.assertEqual(sum(int(call[1]) for call in calls), sum("seconds" in layer for layer in layers))
+        for call in calls:
+            of_call = [layer for layer in layers if layer["call"] == call[0]]
+            largest = max(of_call, key=lambda layer: max(abs(layer["min"]), abs(layer["max"])))
+            self.assertAlmostEqual(float(call[4]) / max(abs(largest["min"]), abs(largest["max"])), 1, places=3)
+            self.assertEqual(call[5:], ["0", largest["path"]])
+        self.assertIn(str(len(layers)), last)
+        self.assertEqual(len(self.run_well(*run, "--all").stdout.splitlines()), 1 + len(layers))
+        self.assertEqual(len(self.run_well(*run, "--layers", "unet.conv_in").stdout.splitlines()), 3)
+
+    def test_the_summary_names_the_first_layer_with_a_nan(self):
+        model = self.copy_of_demo()
+        change_weight(model / "unet/diffusion_pytorch_model.safetensors", "mid_block.resnets.0.conv1.weight", 0, lambda _: math.nan)
+        printed = self.run_well("trace", "--model", model, *RUN).stdout
+        lines = {line.split()[0]: line.split() for line in printed.splitlines()}
+        self.assertEqual(lines["prompt"][5], "0")
+        self.assertGreater(int(lines["step_00"][5]), 0)
+        self.assertEqual(lines["step_00"][6], "unet.mid_block.resnets.0.conv1")
 
     def test_attention_tables_only_when_asked_for(self):
         self.run_well("trace", "--model", DEMO, *RUN, "--at", "step_00", "--out", "all.safetensors")

@@ -1,10 +1,13 @@
 """Prompts with weights, chunks and new words, other programs' conventions, and what is remembered for the user."""
 import json
+import os
 import struct
+import subprocess
+import sys
 import unittest
 
 from formats import as_torch, write_torch
-from program import DEMO, ProgramTest, read_png
+from program import DEMO, ROOT, ProgramTest, read_png
 
 QUICK = ["--steps", 2, "--width", 32, "--height", 32, "--seed", 3, "--quiet"]
 
@@ -40,6 +43,31 @@ class PromptTest(ProgramTest):
         self.assertIn("left out", self.run_well("generate", "--prompt", long, *QUICK).stderr)
         self.assertEqual(self.run_well("generate", "--prompt", long, *QUICK, *webui).stderr, "")
         self.draw(*webui, "--negative", "a fish BREAK a tree BREAK a cat", prompt=long)
+
+    def test_words_that_the_model_does_not_know(self):
+        run = ["generate", *QUICK, "--model"]
+        result = self.run_well(*run, DEMO, "--prompt", "a wizard next to the CATS, 3d style", "--prompt", "a wizard next to the CATS, 3d style")
+        self.assertEqual(result.stderr.count("\n"), 1, "once, not for each picture: " + result.stderr)
+        for part in ("warning", "'wizard'", "'cats' (near it are: cat, ", str(DEMO / "words.txt")):
+            self.assertIn(part, result.stderr)
+        self.assertNotIn("'style'", result.stderr)
+        known = ["--prompt", "a (T-Rex:1.2) BREAK [a cat], 3d style, on a pink background", "--prompt-weights", "webui"]
+        self.assertEqual(self.run_well(*run, DEMO, *known).stderr, "")
+        self.assertIn("'blurry'", self.run_well(*run, DEMO, *known, "--negative", "blurry").stderr)
+        trace = self.run_well("trace", "--model", DEMO, "--prompt", "a wizard", "--steps", 1, "--layers", "unet")
+        self.assertIn("'wizard'", trace.stderr)
+        model = self.copy_of_demo()
+        (model / "words.txt").write_text("# my own\nA wizard\n")
+        self.assertEqual(self.run_well(*run, model, "--prompt", "a wizard").stderr, "")
+        (model / "words.txt").unlink()
+        self.assertEqual(self.run_well(*run, model, "--prompt", "a wyzard").stderr, "", "a model without a list")
+        (model / "words.txt").write_text("a " * 600000)
+        self.refuses(*run, model, "--prompt", "a wizard", says="words.txt")
+
+    def test_the_list_of_words_is_that_of_the_training(self):
+        subprocess.run([sys.executable, ROOT / "tools/train_demo/words.py", self.folder], check=True,
+                       env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
+        self.assertEqual((self.folder / "words.txt").read_text(), (DEMO / "words.txt").read_text())
 
     def test_refusals(self):
         generate = ["generate", "--prompt", "a", *QUICK]
