@@ -86,6 +86,12 @@ void choose_backend(std::string_view text) {
 
 std::string chosen_backend() { return choice().text; }
 
+std::vector<std::string> backend_paths() {
+  std::vector<std::string> paths;
+  for (const BackendRule& rule : choice().below) paths.push_back(rule.path);
+  return paths;
+}
+
 Backend backend_at(std::string_view path) {
   for (const BackendRule& rule : choice().below) {
     if (is_below(path, rule.path)) return rule.backend;

@@ -20,6 +20,8 @@ const char* to_string(Backend backend);
 void choose_backend(std::string_view choice);
 /// The text given to the last choose_backend.
 std::string chosen_backend();
+/// The layer paths in it.
+std::vector<std::string> backend_paths();
 
 /// The backend of operations that run now, that is, inside the innermost open Scope.
 Backend current_backend();

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.h"
+#include "apps/options/layer_paths.h"
 #include "apps/options/memory_forecast.h"
 #include "apps/options/progress.h"
 #include "apps/options/run_options.h"
@@ -103,6 +104,7 @@ Timing timed(int repeat, const std::function<void()>& call) {
 
 Timing bench_unet(const BenchArguments& arguments) {
   UNet unet;
+  check_backend(layer_paths(unet, "unet"));
   load_weights(unet, "unet", FormulaSource());
   const int64_t latent = arguments.size / 8;
   const Tensor sample = formula_input("in/sample", {arguments.batch, 4, latent, latent});
@@ -113,6 +115,7 @@ Timing bench_unet(const BenchArguments& arguments) {
 
 Timing bench_vae(const BenchArguments& arguments, bool encode) {
   AutoencoderKL vae;
+  check_backend(layer_paths(vae, "vae"));
   load_weights(vae, "vae", FormulaSource());
   const int64_t latent = arguments.size / 8;
   const Tensor picture = formula_input("in/image", {arguments.batch, 3, arguments.size, arguments.size});
@@ -122,6 +125,7 @@ Timing bench_vae(const BenchArguments& arguments, bool encode) {
 
 Timing bench_clip(const BenchArguments& arguments) {
   CLIPTextModel clip;
+  check_backend(layer_paths(clip, "text_encoder"));
   load_weights(clip, "text_encoder", FormulaSource());
   TokenIds ids{arguments.batch, 77, {}};
   for (int64_t i = 0; i < arguments.batch * 77; ++i) ids.ids.push_back(i * 997 % 49408);
@@ -131,7 +135,8 @@ Timing bench_clip(const BenchArguments& arguments) {
 // From prompt to picture: both texts, the steps with guidance (two predictions each), the decoder.
 Timing bench_generate(const BenchArguments& arguments) {
   const auto begin = std::chrono::steady_clock::now();
-  const Networks networks = arguments.model.empty() ? formula_networks() : load_networks(arguments.model);
+  Networks networks = arguments.model.empty() ? formula_networks() : load_networks(arguments.model);
+  check_backend(layer_paths(networks));
   const double loading = seconds_since(begin);
   const CLIPTextModel& clip = networks.text_encoder;
   const UNet& unet = networks.unet;

@@ -8,12 +8,12 @@
 #include <set>
 
 #include "apps/commands/commands.h"
+#include "apps/options/layer_paths.h"
 #include "apps/options/picture_options.h"
 #include "apps/options/run_options.h"
 #include "apps/options/watch_options.h"
 #include "apps/pictures/trace_record.h"
 #include "models/stable_diffusion.h"
-#include "nn/module.h"
 #include "tensor/error.h"
 #include "tensor/observers/comparison.h"
 #include "tensor/observers/summary.h"
@@ -38,27 +38,40 @@ struct Verdict {
   std::string mode;
   Tolerance tolerance;
   std::vector<ComparedValue> values;
-  size_t unmatched = 0;  // values of the reference that have no counterpart
+  std::vector<std::string> unmatched;  // values of the reference that have no counterpart
+  std::vector<std::string> not_run;    // the highest boxes of the model of which no layer ran
+  size_t not_recorded = 0;             // layers that ran and of which the reference holds nothing
   std::string first_diverging;
   std::vector<std::string> wrong_layers;
 };
 
-// All layers of a model in the order of the picture, which is that of the network.
-std::map<std::string, size_t> network_order(StableDiffusion& model) {
-  std::map<std::string, size_t> order;
-  const auto add = [&](const std::string& path, const Module&) { order.emplace(path, order.size()); };
-  model.each([&](const char* name, auto& network) { for_each_module(network, name, add); });
-  return order;
+// `paths`: in the order of the picture, which is that of the network.
+void sort_by(const std::vector<std::string>& paths, std::vector<std::string>& layers) {
+  std::stable_sort(layers.begin(), layers.end(), [&](const std::string& a, const std::string& b) {
+    return std::find(paths.begin(), paths.end(), a) < std::find(paths.begin(), paths.end(), b);
+  });
 }
 
-void sort_by(const std::map<std::string, size_t>& order, std::vector<std::string>& layers) {
-  std::stable_sort(layers.begin(), layers.end(), [&](const std::string& a, const std::string& b) {
-    const auto place = [&](const std::string& path) {
-      const auto found = order.find(path);
-      return found == order.end() ? order.size() : found->second;
-    };
-    return place(a) < place(b);
-  });
+// Of boxes in a box that did not run only the outermost is told.
+std::vector<std::string> boxes_not_run(const std::vector<std::string>& paths,
+                                       const std::set<std::string>& paths_run) {
+  std::vector<std::string> boxes;
+  for (const std::string& path : paths) {
+    const std::string inside = path + ".";
+    const auto below = paths_run.lower_bound(inside);
+    const bool ran = paths_run.contains(path) || (below != paths_run.end() && below->starts_with(inside));
+    const bool told = !boxes.empty() && path.starts_with(boxes.back() + ".");
+    if (!ran && !told) boxes.push_back(path);
+  }
+  return boxes;
+}
+
+size_t count_not_recorded(const std::vector<std::string>& paths, const observers::Comparison& comparison) {
+  std::set<std::string> compared;
+  for (const ComparedValue& value : comparison.values()) compared.insert(value.path);
+  return static_cast<size_t>(std::count_if(paths.begin(), paths.end(), [&](const std::string& path) {
+    return comparison.paths_run().contains(path) && !compared.contains(path);
+  }));
 }
 
 Tolerance tolerance_for(const CompareArguments& arguments, const pictures::Metadata& metadata) {
@@ -74,13 +87,15 @@ Verdict compare_with_model(const CompareArguments& arguments, const Reference& r
     throw Error(arguments.reference + " does not say its model; name one with --model");
   StableDiffusion model = StableDiffusion::load(arguments.model.empty() ? *recorded : arguments.model,
                                                 {.tokenizer = arguments.tokenizer, .variant = ""});
+  const std::vector<std::string> paths = layer_paths(model);
+  check_backend(paths);
   const Tolerance tolerance = tolerance_for(arguments, metadata);
   observers::Comparison comparison(reference, tolerance, !arguments.free);
   // The edits that the run was recorded with belong to it; those given now are differences to look at.
   WatchOptions options = arguments.watched;
   const std::vector<std::string> before = pictures::recorded_edits(metadata);
   options.edits.insert(options.edits.begin(), before.begin(), before.end());
-  const Watch watch(options);
+  const Watch watch(options, model);
   {
     const Observe observe(comparison);
     pictures::repeat_run(model, reference.file());
@@ -89,10 +104,12 @@ Verdict compare_with_model(const CompareArguments& arguments, const Reference& r
   Verdict verdict{.mode = arguments.free ? "free" : "teacher-forced",
                   .tolerance = tolerance,
                   .values = comparison.values(),
-                  .unmatched = 0,
+                  .unmatched = {},
+                  .not_run = boxes_not_run(paths, comparison.paths_run()),
+                  .not_recorded = count_not_recorded(paths, comparison),
                   .first_diverging = comparison.first_diverging(),
                   .wrong_layers = comparison.wrong_layers()};
-  sort_by(network_order(model), verdict.wrong_layers);
+  sort_by(paths, verdict.wrong_layers);
   return verdict;
 }
 
@@ -108,7 +125,9 @@ Verdict compare_with_trace(const CompareArguments& arguments, const Reference& r
   Verdict verdict{.mode = "two traces",
                   .tolerance = tolerance,
                   .values = observers::compare_traces(reference, other, tolerance),
-                  .unmatched = 0,
+                  .unmatched = {},
+                  .not_run = {},
+                  .not_recorded = 0,
                   .first_diverging = "",
                   .wrong_layers = {}};
   for (const std::string& layer : observers::blamed(verdict.values)) {
@@ -151,12 +170,27 @@ void print_json(const CompareArguments& arguments, const Verdict& verdict) {
       {"tolerance",
        verdict.tolerance.exact ? nlohmann::json("exact") : nlohmann::json(verdict.tolerance.relative)},
       {"compared", verdict.values.size()},
-      {"unmatched", verdict.unmatched},
+      {"unmatched", verdict.unmatched.size()},
+      {"unmatched_values", verdict.unmatched},
+      {"not_run", verdict.not_run},
+      {"not_recorded", verdict.not_recorded},
       {"first_diverging", nullptr},
       {"wrong_layers", verdict.wrong_layers},
       {"values", std::move(rows)}};
   if (!verdict.first_diverging.empty()) all["first_diverging"] = verdict.first_diverging;
   std::printf("%s\n", all.dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+std::string first_few(const std::vector<std::string>& names) {
+  constexpr size_t few = 3;
+  if (names.size() <= few) return listed(names);
+  return listed({names.begin(), names.begin() + few}) + ", ...";
 }
 
 void print_table(const CompareArguments& arguments, const Verdict& verdict) {
@@ -179,8 +213,22 @@ void print_table(const CompareArguments& arguments, const Verdict& verdict) {
   }
   std::printf("%zu values compared (%s; equal means %s), %zu differ\n", verdict.values.size(),
               verdict.mode.c_str(), tolerance_text(verdict.tolerance).c_str(), differing);
-  if (verdict.unmatched > 0)
-    std::printf("%zu values of the reference have no counterpart here\n", verdict.unmatched);
+  if (!verdict.unmatched.empty()) {
+    std::printf("%zu values of the reference have no counterpart here: %s\n", verdict.unmatched.size(),
+                first_few(verdict.unmatched).c_str());
+  }
+  if (!verdict.not_run.empty()) {
+    const auto is_there = [&](const char* box) {
+      return std::find(verdict.not_run.begin(), verdict.not_run.end(), box) != verdict.not_run.end();
+    };
+    const bool whole_run = !is_there("unet");
+    std::printf("not run, so not compared: %s%s\n", listed(verdict.not_run).c_str(),
+                whole_run && is_there("vae.encoder")
+                    ? " (a picture to start from runs the encoder: --init-image)"
+                    : "");
+  }
+  if (verdict.not_recorded > 0)
+    std::printf("%zu layers ran of which the reference holds nothing\n", verdict.not_recorded);
   if (verdict.first_diverging.empty()) {
     std::printf("equal: no layer differs from the reference\n");
     return;
@@ -195,13 +243,16 @@ void print_table(const CompareArguments& arguments, const Verdict& verdict) {
   for (const std::string& layer : verdict.wrong_layers) std::printf("  %s\n", layer.c_str());
 }
 
-size_t count_unmatched(const Reference& reference, const std::vector<ComparedValue>& values) {
+std::vector<std::string> unmatched_values(const Reference& reference,
+                                          const std::vector<ComparedValue>& values) {
   std::set<std::string> met;
   for (const ComparedValue& value : values) met.insert(value.name);
-  const std::vector<StoredTensor>& tensors = reference.file().tensors();
-  return static_cast<size_t>(std::count_if(tensors.begin(), tensors.end(), [&](const StoredTensor& tensor) {
-    return tensor.name.find("/trace/") != std::string::npos && !met.contains(tensor.name);
-  }));
+  std::vector<std::string> unmatched;
+  for (const StoredTensor& tensor : reference.file().tensors()) {
+    if (tensor.name.find("/trace/") != std::string::npos && !met.contains(tensor.name))
+      unmatched.push_back(tensor.name);
+  }
+  return unmatched;
 }
 
 int compare(const CompareArguments& arguments) {
@@ -209,7 +260,7 @@ int compare(const CompareArguments& arguments) {
   const Reference reference(SafetensorsFile::open(arguments.reference));
   Verdict verdict = arguments.other.empty() ? compare_with_model(arguments, reference)
                                             : compare_with_trace(arguments, reference);
-  verdict.unmatched = count_unmatched(reference, verdict.values);
+  verdict.unmatched = unmatched_values(reference, verdict.values);
   if (verdict.values.empty()) {
     throw Error(arguments.reference +
                 " and the run have no value in common; its names must be like "

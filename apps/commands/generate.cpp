@@ -8,6 +8,7 @@
 #include "apps/commands/commands.h"
 #include "apps/mpi/ranks.h"
 #include "apps/mpi/split.h"
+#include "apps/options/layer_paths.h"
 #include "apps/options/memory_plan.h"
 #include "apps/options/picture_options.h"
 #include "apps/options/progress.h"
@@ -333,6 +334,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   if (mpi::speaks()) check_outputs(arguments, jobs);
   const pictures::GivenImages images(arguments.images);
   StableDiffusion model = load_model(arguments.picture);
+  check_backend(layer_paths(model));
   if (!arguments.quiet) std::printf("loaded    %27.3f s\n", seconds_since(begin));
   images.add_to(options, model, warn);
   options = model.checked(options, how);
@@ -347,7 +349,7 @@ void generate(GenerateArguments& arguments, CLI::App& command) {
   known["vae tiling"] = tile > 0 ? std::to_string(tile) : "";  // "" leaves no text
   if (!arguments.quiet) announce(plan);
   const MemoryMeasures measures(model, plan);
-  const Watch watch(arguments.watched);
+  const Watch watch(arguments.watched, model);
   const pictures::Preview preview(arguments.preview, model);
 
   Progress progress(arguments.quiet, jobs.size());

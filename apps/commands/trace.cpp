@@ -7,9 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.h"
+#include "apps/options/layer_paths.h"
 #include "apps/options/picture_options.h"
 #include "apps/options/run_options.h"
 #include "apps/options/watch_options.h"
+#include "apps/pictures/images.h"
 #include "apps/pictures/trace_record.h"
 #include "models/stable_diffusion.h"
 #include "nn/module.h"
@@ -31,6 +33,7 @@ struct TraceArguments {
   std::vector<std::string> layers, calls;
   bool no_inputs = false, manifest = false, all = false;
   std::string out, npy;
+  pictures::ImageOptions images;
   std::string as = "table";
   WatchOptions watched;
   RunOptions run;
@@ -190,6 +193,8 @@ struct Recording {
   std::vector<NamedTensor> tensors;  // what the run began and ended with, then those of the layers
 };
 
+void print_warning(const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); }
+
 // Runs, observed by a recorder. `prompt` counts when no network is named.
 Recording run(const TraceArguments& arguments, const StableDiffusion& model, const GenerateOptions& options,
               Recorder& recorder) {
@@ -204,9 +209,10 @@ Recording run(const TraceArguments& arguments, const StableDiffusion& model, con
     recording.metadata = {{"format", pictures::trace_format}, {"network", arguments.network}};
     return recording;
   }
+  if (options.image) recording.tensors.push_back({"run/in/image", *options.image});
+  if (options.mask) recording.tensors.push_back({"run/in/mask", *options.mask});
   const GenerateEvents events{
-      .warning =
-          [](const std::string& text) { std::fprintf(stderr, "cutaway: warning: %s\n", text.c_str()); },
+      .warning = print_warning,
       .start =
           [&](const Tensor& noise) {
             recording.tensors.push_back({"run/in/noise", noise});
@@ -245,6 +251,8 @@ void check(const TraceArguments& arguments) {
     throw Error("give --prompt for a whole run, or --network and --inputs for one call of one network");
   if (!arguments.network.empty() && arguments.inputs.empty())
     throw Error("--network needs --inputs: a safetensors file with the network's inputs");
+  if (!arguments.network.empty() && !arguments.images.init_image.empty())
+    throw Error("--init-image is where a whole run starts from: give --prompt in place of --network");
   if (arguments.manifest && arguments.out.empty())
     throw Error("--manifest describes the file of --out; give both");
   for (size_t i = 0; i < arguments.prompts.size() && !arguments.out.empty(); ++i)
@@ -256,10 +264,13 @@ void check(const TraceArguments& arguments) {
 void trace_each_prompt(const TraceArguments& arguments) {
   apply(arguments.run);
   check(arguments);
+  const pictures::GivenImages images(arguments.images);
   StableDiffusion model = load_model(arguments.picture);
+  check_backend(layer_paths(model));
   const std::map<std::string, int64_t> bytes = weight_bytes(model);
-  const Watch watch(arguments.watched);
+  const Watch watch(arguments.watched, model);
   GenerateOptions options = to_generate_options(arguments.picture);
+  images.add_to(options, model, print_warning);
   const size_t runs = std::max<size_t>(1, arguments.prompts.size());
   pictures::TraceManifest manifest;
   nlohmann::ordered_json all = nlohmann::json::array();
@@ -302,6 +313,7 @@ void add_trace_command(CLI::App& program, int&) {
       ->expected(1)
       ->take_all();
   add_picture_options(command, arguments->picture);
+  pictures::add_image_options(command, arguments->images);
   command.option_defaults()->group("What is recorded");
   std::string names;
   for (const std::string& name : pictures::network_names()) names += (names.empty() ? "" : ", ") + name;
@@ -322,8 +334,8 @@ void add_trace_command(CLI::App& program, int&) {
   command
       .add_option(
           "--at", arguments->calls,
-          "Only these calls: prompt, negative, step_00, step_01, ..., decode; may have stars and be given "
-          "several times")
+          "Only these calls: prompt, negative, encode, step_00, step_01, ..., decode; may have stars and be "
+          "given several times")
       ->type_name("GLOB")
       ->expected(1)
       ->take_all();

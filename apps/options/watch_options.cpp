@@ -1,11 +1,14 @@
 #include "apps/options/watch_options.h"
 
+#include "apps/options/layer_paths.h"
+
 namespace cutaway {
 namespace {
 
-std::vector<observers::Edit> parsed(const std::vector<std::string>& texts) {
+std::vector<observers::Edit> parsed(const std::vector<std::string>& texts, StableDiffusion& model) {
   std::vector<observers::Edit> edits;
   for (const std::string& text : texts) edits.push_back(observers::parse_edit(text));
+  check_edits(edits, model);
   return edits;
 }
 
@@ -25,7 +28,7 @@ void add_watch_options(CLI::App& command, WatchOptions& options) {
                    "Stop at the first NaN or infinity and say in which layer it is");
 }
 
-Watch::Watch(const WatchOptions& options) : editor_(parsed(options.edits)) {
+Watch::Watch(const WatchOptions& options, StableDiffusion& model) : editor_(parsed(options.edits, model)) {
   if (!options.edits.empty()) observe_editor_.emplace(editor_);
   if (options.check_finite) observe_finite_.emplace(finite_);
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "models/stable_diffusion.h"
 #include "tensor/observers/edits.h"
 #include "tensor/observers/finite_check.h"
 
@@ -19,10 +20,11 @@ struct WatchOptions {
 void add_watch_options(CLI::App& command, WatchOptions& options);
 
 /// Observes the runs in its lifetime as the options say. Reads the edits first, so that a mistake in one is
-/// told before any work. Edits come first: other observers see what they leave.
+/// told before any work; so is a path that the model does not have. Edits come first: other observers see what
+/// they leave.
 class Watch {
  public:
-  explicit Watch(const WatchOptions& options);
+  Watch(const WatchOptions& options, StableDiffusion& model);
   /// Throws Error when an edit has reached no layer.
   void check_edits() const;
 

@@ -16,10 +16,15 @@
 namespace cutaway::pictures {
 namespace {
 
-// Nine digits tell every float from its neighbours.
+// Nine digits tell every float from its neighbours, seventeen every double.
 std::string exact_text(float value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.9g", static_cast<double>(value));
+  return text;
+}
+std::string exact_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.17g", value);
   return text;
 }
 
@@ -93,6 +98,11 @@ Metadata to_metadata(const GenerateOptions& options) {
                     {"height", std::to_string(options.height)},
                     {"latents", options.start ? "given" : "from the seed"}};
   if (options.guidance_rescale != 0) metadata["cfg rescale"] = exact_text(options.guidance_rescale);
+  if (options.image) {
+    metadata["image"] = "given";
+    metadata["strength"] = exact_text(options.strength.value_or(options.mask ? 1 : default_strength));
+  }
+  if (options.mask) metadata["mask"] = "given";
   metadata.merge(to_texts(options));
   return metadata;
 }
@@ -114,6 +124,7 @@ GenerateOptions from_metadata(const Metadata& metadata, const std::string& file)
   options.batch = read.number<int64_t>("batch");
   options.width = read.number<int64_t>("width");
   options.height = read.number<int64_t>("height");
+  if (find_text(metadata, "strength") != nullptr) options.strength = read.number<double>("strength");
   apply(compat_in(metadata), options);
   return options;
 }
@@ -207,8 +218,13 @@ void repeat_run(const StableDiffusion& model, const SafetensorsFile& trace) {
     return;
   }
   GenerateOptions options = from_metadata(trace.metadata(), trace.path());
-  const std::string* latents = find_text(trace.metadata(), "latents");
-  if (latents != nullptr && *latents == "given") options.start = trace.at("run/in/noise").to_tensor();
+  const auto is_given = [&](const char* key) {
+    const std::string* text = find_text(trace.metadata(), key);
+    return text != nullptr && *text == "given";
+  };
+  if (is_given("latents")) options.start = trace.at("run/in/noise").to_tensor();
+  if (is_given("image")) options.image = trace.at("run/in/image").to_tensor();
+  if (is_given("mask")) options.mask = trace.at("run/in/mask").to_tensor();
   model.generate(options);
 }
 

@@ -18,7 +18,8 @@ constexpr const char* trace_format = "cutaway trace 1";
 /// Null when the metadata have no such key.
 const std::string* find_text(const Metadata& metadata, const std::string& key);
 
-/// A run from prompt to picture as text pairs, from which repeat_run() reads it back.
+/// A run from prompt to picture as text pairs, from which repeat_run() reads it back. Tensors are only named:
+/// the noise of "run/in/noise", the picture to start from of "run/in/image", the mask of "run/in/mask".
 Metadata to_metadata(const GenerateOptions& options);
 
 /// The program, backend and instruction set that made a trace: when they are the same, the numbers must be,

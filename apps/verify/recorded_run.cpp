@@ -37,13 +37,13 @@ Comparisons run_recorded_run(const Case& the_case) {
   const std::string model_path = the_case.entry->params.text("model");
   const std::string beside = the_case.manifest->path_of(model_path);
   std::error_code ignored;
-  const StableDiffusion model =
+  StableDiffusion model =
       StableDiffusion::load(std::filesystem::exists(beside, ignored) ? beside : model_path);
 
   const observers::Reference reference(SafetensorsFile::open(the_case.path()));
   check_against_manifest(reference.file(), *the_case.entry);
   observers::Comparison comparison(reference, {}, true);
-  const Watch watch({.edits = pictures::recorded_edits(reference.file().metadata())});
+  const Watch watch({.edits = pictures::recorded_edits(reference.file().metadata())}, model);
   {
     const Observe observe(comparison);
     pictures::repeat_run(model, reference.file());

@@ -78,6 +78,7 @@ void Comparison::enter(const std::string& path, std::span<Tensor* const> inputs)
 }
 
 void Comparison::value(const std::string& path, Tensor& value) {
+  paths_run_.insert(path);
   if (!open_.empty() && open_.back().path == path) {
     const std::string name = open_.back().name;
     open_.pop_back();

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "tensor/observers/distance.h"
 #include "tensor/files/safetensors.h"
 #include "tensor/observers/call_names.h"
+#include "tensor/observers/distance.h"
 #include "tensor/trace.h"
 
 namespace cutaway::observers {
@@ -61,6 +61,8 @@ class Comparison : public Observer {
   bool wants(const std::string& path) const override;
 
   const std::vector<ComparedValue>& values() const { return values_; }
+  /// The layers and inner values that ran, whether or not the reference has them.
+  const std::set<std::string>& paths_run() const { return paths_run_; }
   /// In the order of the run. Empty when all is equal.
   std::string first_diverging() const;
   /// In the order of the run, each once.
@@ -82,6 +84,7 @@ class Comparison : public Observer {
   CallNames tags_;
   std::vector<Open> open_;
   std::map<std::string, int> times_;
+  std::set<std::string> paths_run_;
   std::vector<ComparedValue> values_;
 };
 

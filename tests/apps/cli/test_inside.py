@@ -4,7 +4,7 @@ import math
 import struct
 import unittest
 
-from program import DEMO, ProgramTest, change_weight, read_png, read_safetensors
+from program import DEMO, ProgramTest, change_weight, read_png, read_safetensors, write_png
 
 RUN = ("--prompt", "a cat", "--seed", 3, "--steps", 2)
 
@@ -101,6 +101,9 @@ class Trace(ProgramTest):
         self.refuses("trace", "--model", DEMO, *RUN, "--manifest", says="--out")
         self.refuses("trace", "--model", DEMO, says="--prompt")
         self.refuses("trace", "--model", DEMO, "--network", "unet", says="--inputs")
+        self.refuses("trace", "--model", DEMO, *RUN, "--mask", "mask.png", says="--init-image")
+        self.refuses("trace", "--model", DEMO, "--network", "unet", "--inputs", "i.safetensors", "--init-image", "i.png",
+                     says="--network")
 
 
 class Compare(ProgramTest):
@@ -120,6 +123,45 @@ class Compare(ProgramTest):
         self.assertGreater(verdict["compared"], 1000)
         self.assertEqual(verdict["tolerance"], "exact")
         self.compare("--backend", "ref", code=0)  # other rounding: within the tolerance
+
+    def test_what_did_not_run_is_told(self):
+        self.assertEqual(self.compare(code=0)["not_run"], ["vae.encoder", "vae.quant_conv"])
+        self.assertIn("not run, so not compared: vae.encoder, vae.quant_conv (a picture to start from runs the encoder: "
+                      "--init-image)\n", self.run_well("compare", "t.safetensors").stdout)
+        self.assertEqual(self.compare("t.safetensors", code=0)["not_run"], [])  # of two files nothing is known
+
+    def test_layers_that_the_reference_does_not_have_are_counted(self):
+        self.assertEqual(self.compare(code=0)["not_recorded"], 0)
+        self.run_well("trace", "--model", DEMO, *RUN, "--layers", "unet.conv_in", "--out", "t.safetensors")
+        self.assertGreater(self.compare(code=0)["not_recorded"], 500)
+        self.assertIn(" layers ran of which the reference holds nothing\n", self.run_well("compare", "t.safetensors").stdout)
+
+    def test_run_from_a_picture(self):
+        write_png(self.folder / "start.png", 64, 64, lambda x, y: (255, 4 * y, 2 * x))
+        write_png(self.folder / "mask.png", 64, 64, lambda x, y: (255,) * 3 if x < 32 else (0,) * 3)
+        start = ("--init-image", "start.png")
+        for arguments, strength in ((start, 0.8), ((*start, "--strength", 0.55), 0.55), ((*start, "--mask", "mask.png"), 1)):
+            with self.subTest(arguments):
+                self.run_well("trace", "--model", DEMO, *RUN, *arguments, "--out", "t.safetensors")
+                tensors, metadata = read_safetensors(self.folder / "t.safetensors")
+                self.assertEqual(tensors["encode/trace/vae.encoder:in"], tensors["run/in/image"])
+                self.assertEqual((tensors["run/in/image"][1], float(metadata["strength"])), ([1, 3, 64, 64], strength))
+                self.assertEqual("run/in/mask" in tensors, "--mask" in arguments)
+                self.run_well("generate", "--model", DEMO, *RUN, *arguments, "--quiet", "--save-latents", "l.safetensors",
+                              "--out", "p.png")
+                self.assertEqual(read_safetensors(self.folder / "l.safetensors")[0]["latents"], tensors["run/out/latent"])
+        self.run_well("trace", "--model", DEMO, *RUN, *start, "--mask", "mask.png", "--strength", 0.9, "--out",
+                      "t.safetensors")
+        for picture in ("start.png", "mask.png"):
+            (self.folder / picture).unlink()
+        for free in ((), ("--free",)):
+            verdict = self.compare(*free, code=0)
+            self.assertEqual((verdict["not_run"], verdict["unmatched"]), ([], 0))
+        model = self.copy_of_demo("wrong")
+        change_weight(model / "vae/diffusion_pytorch_model.safetensors", "encoder.mid_block.attentions.0.to_v.weight", 3,
+                      lambda old: old + 0.25)
+        self.assertEqual(self.compare("--model", model, code=1)["wrong_layers"],
+                         ["vae.encoder.mid_block.attentions.0.to_v"])
 
     def test_one_wrong_weight_is_found(self):
         for part, name in [("unet/diffusion_pytorch_model", "down_blocks.1.resnets.0.conv2.weight"),
@@ -164,7 +206,8 @@ class Compare(ProgramTest):
         path = self.folder / "t.safetensors"  # a layer that this model does not have
         path.write_bytes(path.read_bytes().replace(b"step_00/trace/unet.conv_in\"", b"step_00/trace/unet.conv_im\""))
         self.assertEqual(self.compare(code=0)["unmatched"], 1)
-        self.assertIn("1 values of the reference", self.run_well("compare", "t.safetensors").stdout)
+        self.assertIn("1 values of the reference have no counterpart here: step_00/trace/unet.conv_im\n",
+                      self.run_well("compare", "t.safetensors").stdout)
 
     def test_one_call_of_one_network(self):
         tensors, _ = read_safetensors(self.folder / "t.safetensors")
@@ -230,6 +273,13 @@ class Edits(ProgramTest):
         for value in verdict["values"]:
             self.assertTrue(value["name"].startswith("step_01/"), value["name"])
 
+    def test_every_value_of_a_trace_has_a_path_for_edits(self):
+        result = self.run_well("trace", "--model", DEMO, *RUN, "--as", "json")
+        paths = sorted({layer["path"] for layer in json.loads(result.stdout)["layers"]})
+        self.assertIn("unet.time_proj", paths)
+        self.assertIn("unet.skips.11", paths)
+        self.picture(*(f"{path}=scale:1" for path in paths))
+
     def test_tensor_from_a_file(self):
         self.run_well("trace", "--model", DEMO, "--prompt", "a red car", "--seed", 4, "--steps", 2, "--layers",
                       "text_encoder", "--at", "prompt", "--out", "t.safetensors")
@@ -238,7 +288,9 @@ class Edits(ProgramTest):
 
     def test_refusals(self):
         for edit, says in [("unet.mid_block", "PATH="), ("unet.mid_block=none", "none"),
-                           ("unet.nothing=zero", "reached no layer"), ("unet.mid_block=zero@7", "reached no layer"),
+                           ("unet.nothing=zero", "no layer 'unet.nothing'"), ("unet.*.nothing=zero", "no layer"),
+                           ("unet.md_block=zero", ("no layer 'unet.md_block'", "did you mean unet.mid_block?")),
+                           ("unet.skips.12=zero", "no layer"), ("unet.mid_block=zero@7", "reached no layer"),
                            ("unet.mid_block=scale:x", "scale"), ("unet.mid_block=zero@3-1", "steps"),
                            ("unet.conv_in=identity", "unet.conv_in"), ("unet.conv_in=no.safetensors", "no.safetensors")]:
             with self.subTest(edit):

@@ -4,7 +4,7 @@ import json
 import re
 import unittest
 
-from program import DEMO, ROOT, ProgramTest
+from program import DEMO, ROOT, ProgramTest, write_png
 
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?<![\w/.{])(?:unet|vae|text_encoder)(?:\.(?:[\w*?]|\[[\w-]+\])+)+(?![\w/(-])")
@@ -30,8 +30,9 @@ class PathsInDocs(ProgramTest):
         self.assertEqual(list(paths_of(text)), [(1, "unet.mid_blok"), (5, "unet.*.attn9")])
 
     def test_all_are_layers(self):
-        run = self.run_well("trace", "--model", DEMO, "--prompt", "a", "--seed", 0, "--steps", 1, "--layers", "*", "--layers",
-                            "*.probs", "--as", "json")
+        write_png(self.folder / "start.png", 64, 64, lambda x, y: (255, 4 * y, 2 * x))  # so that the VAE's encoder runs
+        run = self.run_well("trace", "--model", DEMO, "--prompt", "a", "--seed", 0, "--steps", 1, "--init-image", "start.png",
+                            "--strength", 1, "--layers", "*", "--layers", "*.probs", "--as", "json")
         known = {layer["path"] for layer in json.loads(run.stdout)["layers"]}
         self.assertGreater(len(known), 500)
         checked, wrong = 0, []

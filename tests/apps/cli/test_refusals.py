@@ -42,6 +42,19 @@ class Options(ProgramTest):
         self.refuses("generat", says=("generat", "generate"))
         self.refuses(says="--help")
 
+    def test_backends_for_layers_that_are_not_there(self):
+        says = ("there is no layer 'unet.md_block'", "did you mean unet.mid_block?")
+        wrong = ("--backend", "fast,unet.md_block=ref")
+        self.refuses("generate", "--model", DEMO, *QUICK, *wrong, says=says)
+        self.refuses("generate", "--model", DEMO, *QUICK, says=says, env=dict(os.environ, CUTAWAY_BACKEND=wrong[1]))
+        self.refuses("trace", "--model", DEMO, *QUICK, *wrong, says=says)
+        self.refuses("bench", "unet", *wrong, says=says)
+        self.refuses("bench", "vae-decode", "--backend", "fast,unet.mid_block=ref", says="no layer 'unet.mid_block'")
+        self.run_well("generate", *SMALL, "--backend", "fast,unet.down_blocks=ref,vae.decoder.mid_block=eigen,unet.conv_in=ref",
+                      "--out", "p.png")
+        self.run_well("trace", *SMALL, "--layers", "unet.conv_in", "--out", "t.safetensors")
+        self.refuses("compare", "t.safetensors", *wrong, says=says)
+
     def test_latents(self):
         self.refuses("generate", "--model", DEMO, *QUICK, "--latents", "none.safetensors", says="none.safetensors")
         (self.folder / "text.safetensors").write_text("not a file of tensors")

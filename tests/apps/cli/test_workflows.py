@@ -2,25 +2,11 @@
 import shutil
 import struct
 import unittest
-import zlib
 
-from program import DEMO, ProgramTest, read_floats, read_png, read_safetensors, rgb_of_png
+from program import DEMO, ProgramTest, read_floats, read_png, read_safetensors, rgb_of_png, write_png
 
 SHORT = ("--model", DEMO, "--prompt", "a red car", "--seed", 5, "--steps", 4, "--quiet")
 SAMPLERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_karras")
-
-
-def png_chunk(kind, body):
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def write_png(path, width, height, pixel, texts=()):
-    """RGB; pixel(x, y) -> three levels."""
-    rows = b"".join(b"\0" + bytes(level for x in range(width) for level in pixel(x, y)) for y in range(height))
-    chunks = [png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))]
-    chunks += [png_chunk(b"tEXt", key.encode("latin-1") + b"\0" + text.encode("latin-1")) for key, text in texts]
-    chunks += [png_chunk(b"IDAT", zlib.compress(rows)), png_chunk(b"IEND", b"")]
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
 
 
 class Workflows(ProgramTest):
