@@ -77,17 +77,17 @@ Timing timed(int repeat, const std::function<void()>& call) {
   Timing timing;
   DryRun dry_run;
   call();
-  const double before = trace::flops();
   call();
-  timing.flop = trace::flops() - before;
   timing.announced_bytes = dry_run.finish().peak_bytes + resident_bytes();
-  WorkProgress progress((repeat + 1) * timing.flop);
+  const double before = trace::flops();
+  ProgressBar bar("calls");
   FirstLayer first;
   {
-    const Observe observe(first), observe_progress(progress);
+    const Observe observe(first);
     call();
   }
   timing.first_layer = first.seconds;
+  timing.flop = trace::flops() - before;
   timing.seconds.reserve(static_cast<size_t>(repeat));
   const int64_t faults_before = page_faults();
   const std::clock_t cpu_begin = std::clock();
@@ -95,7 +95,7 @@ Timing timed(int repeat, const std::function<void()>& call) {
     const auto begin = std::chrono::steady_clock::now();
     call();
     timing.seconds.push_back(seconds_since(begin));
-    progress.show();
+    bar.show(i + 2, repeat + 1);
   }
   timing.cpu_seconds = static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC / repeat;
   timing.page_faults = page_faults() - faults_before;
