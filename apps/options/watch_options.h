@@ -20,8 +20,8 @@ struct WatchOptions {
 void add_watch_options(CLI::App& command, WatchOptions& options);
 
 /// Observes the runs in its lifetime as the options say. Reads the edits first, so that a mistake in one is
-/// told before any work; so is a path that the model does not have. Edits come first: other observers see what
-/// they leave.
+/// told before any work; so is a path that the model does not have. Edits come first: other observers see
+/// what they leave.
 class Watch {
  public:
   Watch(const WatchOptions& options, StableDiffusion& model);
