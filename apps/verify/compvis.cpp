@@ -26,17 +26,17 @@ Fixture compvis_resblock(const LayerSpec& b) {
                    return Outputs{{"h", layer(in.tensor("x"), in.has("emb") ? in.tensor("emb") : Tensor())}};
                  }),
       names);
-  fixture.aliases["in_layers.1"] = ValueName::operation_at("", "silu", 0);
-  fixture.aliases["emb_layers.0"] = ValueName::operation_at("", "silu", 1);
-  fixture.aliases["out_layers.1"] = ValueName::operation_at("", "silu", 2);
+  fixture.aliases["in_layers.1"] = ValueName::input_of("conv1");
+  fixture.aliases["emb_layers.0"] = ValueName::input_of("time_emb_proj");
+  fixture.aliases["out_layers.1"] = ValueName::input_of("conv2");
   // out_layers.2 is the dropout of training, so the same as before it
-  fixture.aliases["out_layers.2"] = ValueName::operation_at("", "silu", 2);
+  fixture.aliases["out_layers.2"] = ValueName::input_of("conv2");
   fixture.aliases["in_layers"] = ValueName::value_at("conv1");
   fixture.aliases["emb_layers"] = ValueName::value_at("time_emb_proj");
   fixture.aliases["out_layers"] = ValueName::value_at("conv2");
   // Without a convolution it is the identity.
   if (!weights.has_below("conv_shortcut")) {
-    fixture.aliases["skip_connection"] = ValueName{.what = ValueName::What::input, .path = ""};
+    fixture.aliases["skip_connection"] = ValueName::input_of("");
   }
   return fixture;
 }

@@ -4,7 +4,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,7 +49,7 @@ class Inputs {
 using Outputs = std::map<std::string, Tensor>;
 
 struct Fixture {
-  std::set<std::string> paths;  // of every layer inside, "" being the subject itself
+  std::vector<std::string> layers;  // the paths of all inside, in picture order; "" is the subject itself
   std::function<Outputs(const Inputs&)> run;
   std::map<std::string, ValueName> aliases;  // where to look for names that only the reference has
 };
@@ -80,7 +79,8 @@ Fixture subject_of(Layer layer, const WeightSource& source, Run run) {
   auto shared = std::make_shared<Layer>(std::move(layer));
   load_weights(*shared, "", source);
   Fixture fixture;
-  for_each_module(*shared, "", [&](const std::string& path, const Module&) { fixture.paths.insert(path); });
+  for_each_module(*shared, "",
+                  [&](const std::string& path, const Module&) { fixture.layers.push_back(path); });
   fixture.run = [shared, run](const Inputs& in) -> Outputs { return run(*shared, in); };
   return fixture;
 }

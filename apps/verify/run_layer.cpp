@@ -198,9 +198,7 @@ observers::Recorder recorder_of(const std::vector<std::optional<ValueName>>& pla
   observers::Recorder::Options options{.selection = {.layers = {}}};
   for (const std::optional<ValueName>& place : places) {
     if (!place || place->what == ValueName::What::output) continue;
-    if (place->what != ValueName::What::operation) options.selection.layers.push_back(place->path);
-    for (const std::string& operation : place->operations)
-      options.operations.push_back((place->anywhere ? "*" : place->path) + "/" + operation);
+    options.selection.layers.push_back(place->path);
   }
   return observers::Recorder(std::move(options));
 }
@@ -208,11 +206,8 @@ observers::Recorder recorder_of(const std::vector<std::optional<ValueName>>& pla
 // Null when the run had no such value.
 const Tensor* find_value(const std::vector<Event>& events, const ValueName& place) {
   const auto fits = [&](const Event& event) {
-    if (event.path != place.path && !place.anywhere) return false;
-    if (place.what == ValueName::What::value) return event.kind == Event::Kind::value;
-    if (place.what == ValueName::What::input) return event.kind == Event::Kind::enter;
-    return event.kind == Event::Kind::operation && std::find(place.operations.begin(), place.operations.end(),
-                                                             event.operation) != place.operations.end();
+    if (event.path != place.path) return false;
+    return event.kind == (place.what == ValueName::What::input ? Event::Kind::enter : Event::Kind::value);
   };
   int seen = 0;
   for (const Event& event : events) {
@@ -233,20 +228,17 @@ Comparison compare_value(const SafetensorsFile& file, const TensorEntry& entry,
     value = find_value(events, *place);
   }
   if (!value) return not_compared(entry.name, "no such value: this network has none of that name");
-  return compare_with(file, entry, viewed(*value, place->view, entry.shape), entry.role == Role::trace);
-}
-
-std::set<std::string> activation_owners(const Run& run) {
-  std::set<std::string> owners;
-  for (const TensorEntry* entry : run.expected) {
-    if (const auto owner = activation_owner(parts_of(entry->name).rest)) owners.insert(*owner);
-  }
-  return owners;
+  Comparison comparison =
+      compare_with(file, entry, viewed(*value, place->view, entry.shape), entry.role == Role::trace);
+  // Its name there may be that of a module used in many places.
+  if (place->what == ValueName::What::input && !place->path.empty())
+    comparison.name += " (what goes into " + place->path + ")";
+  return comparison;
 }
 
 void run_once(const SafetensorsFile& file, const FileEntry& entry, const Run& run, const Fixture& fixture,
               Comparisons& comparisons) {
-  const ValueNameFinder finder(fixture.paths, fixture.aliases, activation_owners(run));
+  const ValueNameFinder finder(fixture.layers, fixture.aliases);
   std::vector<std::optional<ValueName>> places;
   for (const TensorEntry* expected : run.expected) {
     const NameParts parts = parts_of(expected->name);
