@@ -1,6 +1,7 @@
 // Runs a case of a layer: builds it, watches it run, compares every value.
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <set>
 
 #include "apps/verify/cases.h"
@@ -138,6 +139,25 @@ Params config_of(const Case& the_case) {
   return base_entry->params.object("config");
 }
 
+// A case may say which eps it was made with. It does not set ours: what our constructors chose is tested. "eps"
+// is that of the GroupNorms, but not of the Transformers' within a block; in a layer without any, of the
+// LayerNorms.
+void check_eps(const Fixture& fixture, const Params& params) {
+  const bool only_layer_norms = std::all_of(fixture.norms.begin(), fixture.norms.end(),
+                                            [](const NormEps& norm) { return norm.layer_norm; });
+  for (const NormEps& norm : fixture.norms) {
+    if (norm.path.starts_with("attentions.") && norm.path.ends_with(".norm")) continue;
+    const bool eps_is_of_it = only_layer_norms ? params.has("eps") : !norm.layer_norm;
+    const char* key = eps_is_of_it ? "eps" : "layer_norm_eps";
+    const float stated = static_cast<float>(params.number(key, norm.eps));
+    if (stated == norm.eps) continue;
+    char text[96];
+    std::snprintf(text, sizeof(text), " %g, but here %s has %g", static_cast<double>(stated),
+                  norm.path.c_str(), static_cast<double>(norm.eps));
+    throw Error("the case was made with " + std::string(key) + text);
+  }
+}
+
 // The case's subject; runs tagged lowvar want some of its weights smaller.
 Fixture build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
   const FileEntry& entry = *the_case.entry;
@@ -157,7 +177,11 @@ Fixture build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
       entry.weights == "formula" ? static_cast<const WeightSource&>(formula) : weights;
   const LayerSpec spec{entry, entry.params, config_of(the_case), source, weights};
   for (const Builders* builders : {&block_builders(), &compvis_builders(), &network_builders()}) {
-    if (const auto found = builders->find(entry.kind); found != builders->end()) return found->second(spec);
+    if (const auto found = builders->find(entry.kind); found != builders->end()) {
+      Fixture fixture = found->second(spec);
+      check_eps(fixture, entry.params);
+      return fixture;
+    }
   }
   throw NotBuilt("there is no layer of the kind " + in_quotes(entry.kind));
 }
