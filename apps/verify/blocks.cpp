@@ -27,9 +27,7 @@ Fixture basic_transformer_block(const LayerSpec& b) {
 }
 
 Fixture transformer_2d(const LayerSpec& b) {
-  LayerOptions options = unet_options(b.params);
-  options.transformer_eps = static_cast<float>(b.params.number("eps", options.transformer_eps));
-  Fixture fixture = subject_of(transformer_of(b.weights, "", options), b.source,
+  Fixture fixture = subject_of(transformer_of(b.weights, "", unet_options(b.params)), b.source,
                                [](const SpatialTransformer& layer, const Inputs& in) {
                                  return Outputs{{"sample", layer(in.tensor("hidden_states"), prompt_of(in))}};
                                });
@@ -47,11 +45,10 @@ Fixture clip_encoder_layer(const LayerSpec& b) {
 }
 
 Fixture resblock(const LayerSpec& b) {
-  const LayerOptions options = unet_options(b.params);
-  const bool of_the_vae = !b.weights.has_below("time_emb_proj");
-  const float eps = of_the_vae ? vae_options(b.params).resnet_eps : options.resnet_eps;
-  return subject_of(resblock_of(b.weights, "", options.groups, eps), b.source,
-                    [](const ResBlock& layer, const Inputs& in) {
+  const int64_t groups = unet_options(b.params).groups;
+  const bool of_the_unet = b.weights.has_below("time_emb_proj");
+  return subject_of(of_the_unet ? resblock_of(b.weights, "", groups) : vae_resblock_of(b.weights, "", groups),
+                    b.source, [](const ResBlock& layer, const Inputs& in) {
                       return Outputs{{"sample", layer(in.tensor("hidden_states"), temb_of(in))}};
                     });
 }
@@ -92,9 +89,9 @@ Fixture mid_block(const LayerSpec& b) {
 }
 
 Fixture downsample(const LayerSpec& b) {
-  const bool right_and_bottom = b.params.integer("padding", 1) == 0;
-  const Padding padding = right_and_bottom ? Padding{.right = 1, .bottom = 1} : Padding::all(1);
-  return one_to_one(downsample_of(b.weights, "", padding), b.source, "hidden_states", "sample");
+  const bool of_the_vae = b.params.integer("padding", 1) == 0;  // it pads before, right and bottom only
+  return one_to_one(of_the_vae ? vae_downsample_of(b.weights, "") : downsample_of(b.weights, ""), b.source,
+                    "hidden_states", "sample");
 }
 
 Fixture upsample(const LayerSpec& b) {

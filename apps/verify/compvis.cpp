@@ -19,32 +19,29 @@ Fixture compvis_resblock(const LayerSpec& b) {
                        {"emb_layers.1", "time_emb_proj"}, {"out_layers.0", "norm2"},
                        {"out_layers.3", "conv2"},         {"skip_connection", "conv_shortcut"}};
   const WeightTable weights = b.weights.renamed(names);
-  const LayerOptions options = unet_options(b.params);
   Fixture fixture = with_names(
-      subject_of(resblock_of(weights, "", options.groups, options.resnet_eps), weights,
+      subject_of(resblock_of(weights, "", unet_options(b.params).groups), weights,
                  [](const ResBlock& layer, const Inputs& in) {
                    return Outputs{{"h", layer(in.tensor("x"), in.has("emb") ? in.tensor("emb") : Tensor())}};
                  }),
       names);
-  fixture.aliases["in_layers.1"] = ValueName::operation_at("", "silu", 0);
-  fixture.aliases["emb_layers.0"] = ValueName::operation_at("", "silu", 1);
-  fixture.aliases["out_layers.1"] = ValueName::operation_at("", "silu", 2);
+  fixture.aliases["in_layers.1"] = ValueName::input_of("conv1");
+  fixture.aliases["emb_layers.0"] = ValueName::input_of("time_emb_proj");
+  fixture.aliases["out_layers.1"] = ValueName::input_of("conv2");
   // out_layers.2 is the dropout of training, so the same as before it
-  fixture.aliases["out_layers.2"] = ValueName::operation_at("", "silu", 2);
+  fixture.aliases["out_layers.2"] = ValueName::input_of("conv2");
   fixture.aliases["in_layers"] = ValueName::value_at("conv1");
   fixture.aliases["emb_layers"] = ValueName::value_at("time_emb_proj");
   fixture.aliases["out_layers"] = ValueName::value_at("conv2");
   // Without a convolution it is the identity.
   if (!weights.has_below("conv_shortcut")) {
-    fixture.aliases["skip_connection"] = ValueName{.what = ValueName::What::input, .path = ""};
+    fixture.aliases["skip_connection"] = ValueName::input_of("");
   }
   return fixture;
 }
 
 Fixture spatial_transformer(const LayerSpec& b) {
-  LayerOptions options = unet_options(b.params);
-  options.transformer_eps = static_cast<float>(b.params.number("eps", options.transformer_eps));
-  return subject_of(transformer_of(b.weights, "", options), b.source,
+  return subject_of(transformer_of(b.weights, "", unet_options(b.params)), b.source,
                     [](const SpatialTransformer& layer, const Inputs& in) {
                       return Outputs{{"h", layer(in.tensor("x"), in.tensor("context"))}};
                     });
@@ -53,7 +50,7 @@ Fixture spatial_transformer(const LayerSpec& b) {
 Fixture compvis_downsample(const LayerSpec& b) {
   const Names names = {{"op", "conv"}};
   const WeightTable weights = b.weights.renamed(names);
-  return with_names(one_to_one(downsample_of(weights, "", Padding::all(1)), weights, "x", "h"), names);
+  return with_names(one_to_one(downsample_of(weights, ""), weights, "x", "h"), names);
 }
 
 Fixture compvis_upsample(const LayerSpec& b) {
@@ -63,10 +60,9 @@ Fixture compvis_upsample(const LayerSpec& b) {
 Fixture vae_resnet_block(const LayerSpec& b) {
   const Names names = {{"nin_shortcut", "conv_shortcut"}, {"temb_proj", "time_emb_proj"}};
   const WeightTable weights = b.weights.renamed(names);
-  const LayerOptions options = vae_options(b.params);
   return with_names(
       subject_of(
-          resblock_of(weights, "", options.groups, options.resnet_eps), weights,
+          vae_resblock_of(weights, "", vae_options(b.params).groups), weights,
           [](const ResBlock& layer, const Inputs& in) {
             return Outputs{{"h", layer(in.tensor("x"), in.has("temb") ? in.tensor("temb") : Tensor())}};
           }),

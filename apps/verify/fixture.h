@@ -4,7 +4,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "apps/verify/value_names.h"
 #include "apps/verify/weight_table.h"
 #include "nn/load.h"
+#include "nn/norm.h"
 #include "tensor/files/safetensors.h"
 
 namespace cutaway::verify {
@@ -49,8 +49,16 @@ class Inputs {
 
 using Outputs = std::map<std::string, Tensor>;
 
+/// The eps of a norm, as the layer was built.
+struct NormEps {
+  std::string path;
+  bool layer_norm;  // or a GroupNorm
+  float eps;
+};
+
 struct Fixture {
-  std::set<std::string> paths;  // of every layer inside, "" being the subject itself
+  std::vector<std::string> layers;  // the paths of all inside, in picture order; "" is the subject itself
+  std::vector<NormEps> norms;       // all inside
   std::function<Outputs(const Inputs&)> run;
   std::map<std::string, ValueName> aliases;  // where to look for names that only the reference has
 };
@@ -80,7 +88,12 @@ Fixture subject_of(Layer layer, const WeightSource& source, Run run) {
   auto shared = std::make_shared<Layer>(std::move(layer));
   load_weights(*shared, "", source);
   Fixture fixture;
-  for_each_module(*shared, "", [&](const std::string& path, const Module&) { fixture.paths.insert(path); });
+  for_each_module(*shared, "", [&](const std::string& path, const auto& module) {
+    using Part = std::remove_cvref_t<decltype(module)>;
+    fixture.layers.push_back(path);
+    if constexpr (std::is_same_v<Part, GroupNorm> || std::is_same_v<Part, LayerNorm>)
+      fixture.norms.push_back({path, std::is_same_v<Part, LayerNorm>, module.eps});
+  });
   fixture.run = [shared, run](const Inputs& in) -> Outputs { return run(*shared, in); };
   return fixture;
 }

@@ -1,4 +1,5 @@
-// Layers whose sizes are read off the shapes and names of their weights.
+// Layers whose sizes are read off the shapes and names of their weights. Everything else, each eps and each
+// padding, is as the constructors of the layers have it: it is what a case tests, so no case may set it.
 #pragma once
 
 #include <string>
@@ -11,13 +12,10 @@
 
 namespace cutaway::verify {
 
-/// What shapes cannot tell.
+/// The sizes that shapes cannot tell.
 struct LayerOptions {
   int64_t heads = 8;
   int64_t groups = 32;
-  float resnet_eps = 1e-5F;
-  float transformer_eps = 1e-6F;  // of its group norm
-  float layer_norm_eps = 1e-5F;
 };
 
 /// The options in a case's params; what it does not say is as in Stable Diffusion.
@@ -25,15 +23,15 @@ LayerOptions unet_options(const Params& params);
 LayerOptions vae_options(const Params& params);
 
 // All of these read the weights below `path` and throw Error when one that is needed is not there.
-Linear linear_of(const WeightTable& weights, const std::string& path);
-Conv2d conv_of(const WeightTable& weights, const std::string& path, const Conv2dOptions& options);
-ResBlock resblock_of(const WeightTable& weights, const std::string& path, int64_t groups, float eps);
+ResBlock resblock_of(const WeightTable& weights, const std::string& path, int64_t groups);      // the UNet's
+ResBlock vae_resblock_of(const WeightTable& weights, const std::string& path, int64_t groups);  // the VAE's
 CrossAttention attention_of(const WeightTable& weights, const std::string& path, int64_t heads);
 BasicTransformerBlock transformer_block_of(const WeightTable& weights, const std::string& path,
                                            const LayerOptions& options);
 SpatialTransformer transformer_of(const WeightTable& weights, const std::string& path,
                                   const LayerOptions& options);
-Downsample downsample_of(const WeightTable& weights, const std::string& path, const Padding& padding);
+Downsample downsample_of(const WeightTable& weights, const std::string& path);      // the UNet's
+Downsample vae_downsample_of(const WeightTable& weights, const std::string& path);  // the VAE's
 Upsample upsample_of(const WeightTable& weights, const std::string& path);
 AttnBlock attn_block_of(const WeightTable& weights, const std::string& path, const LayerOptions& options);
 TimeEmbedding time_embedding_of(const WeightTable& weights, const std::string& path);

@@ -174,10 +174,11 @@ Results run_timestep_embedding(const Operands& in) {
     for (const int64_t step : stored.to_integers()) t.push_back(static_cast<float>(step));
   }
   const Params params = in.params();
-  return y(timestep_embedding(t, params.integer("dim", 320),
-                              {.cos_first = params.flag("flip_sin_to_cos", true),
-                               .freq_shift = static_cast<float>(params.number("downscale_freq_shift", 0)),
-                               .max_period = static_cast<float>(params.number("max_period", 1e4))}));
+  TimestepOptions options;
+  options.cos_first = params.flag("flip_sin_to_cos", options.cos_first);
+  options.freq_shift = static_cast<float>(params.number("downscale_freq_shift", options.freq_shift));
+  options.max_period = static_cast<float>(params.number("max_period", options.max_period));
+  return y(timestep_embedding(t, params.integer("dim", 320), options));
 }
 
 const std::map<std::string, Operation>& operations() {

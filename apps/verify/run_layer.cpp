@@ -1,6 +1,7 @@
 // Runs a case of a layer: builds it, watches it run, compares every value.
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <set>
 
 #include "apps/verify/cases.h"
@@ -138,6 +139,25 @@ Params config_of(const Case& the_case) {
   return base_entry->params.object("config");
 }
 
+// A case may say which eps it was made with. It does not set ours: what our constructors chose is tested. "eps"
+// is that of the GroupNorms, but not of the Transformers' within a block; in a layer without any, of the
+// LayerNorms.
+void check_eps(const Fixture& fixture, const Params& params) {
+  const bool only_layer_norms = std::all_of(fixture.norms.begin(), fixture.norms.end(),
+                                            [](const NormEps& norm) { return norm.layer_norm; });
+  for (const NormEps& norm : fixture.norms) {
+    if (norm.path.starts_with("attentions.") && norm.path.ends_with(".norm")) continue;
+    const bool eps_is_of_it = only_layer_norms ? params.has("eps") : !norm.layer_norm;
+    const char* key = eps_is_of_it ? "eps" : "layer_norm_eps";
+    const float stated = static_cast<float>(params.number(key, norm.eps));
+    if (stated == norm.eps) continue;
+    char text[96];
+    std::snprintf(text, sizeof(text), " %g, but here %s has %g", static_cast<double>(stated),
+                  norm.path.c_str(), static_cast<double>(norm.eps));
+    throw Error("the case was made with " + std::string(key) + text);
+  }
+}
+
 // The case's subject; runs tagged lowvar want some of its weights smaller.
 Fixture build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
   const FileEntry& entry = *the_case.entry;
@@ -157,7 +177,11 @@ Fixture build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
       entry.weights == "formula" ? static_cast<const WeightSource&>(formula) : weights;
   const LayerSpec spec{entry, entry.params, config_of(the_case), source, weights};
   for (const Builders* builders : {&block_builders(), &compvis_builders(), &network_builders()}) {
-    if (const auto found = builders->find(entry.kind); found != builders->end()) return found->second(spec);
+    if (const auto found = builders->find(entry.kind); found != builders->end()) {
+      Fixture fixture = found->second(spec);
+      check_eps(fixture, entry.params);
+      return fixture;
+    }
   }
   throw NotBuilt("there is no layer of the kind " + in_quotes(entry.kind));
 }
@@ -198,9 +222,7 @@ observers::Recorder recorder_of(const std::vector<std::optional<ValueName>>& pla
   observers::Recorder::Options options{.selection = {.layers = {}}};
   for (const std::optional<ValueName>& place : places) {
     if (!place || place->what == ValueName::What::output) continue;
-    if (place->what != ValueName::What::operation) options.selection.layers.push_back(place->path);
-    for (const std::string& operation : place->operations)
-      options.operations.push_back((place->anywhere ? "*" : place->path) + "/" + operation);
+    options.selection.layers.push_back(place->path);
   }
   return observers::Recorder(std::move(options));
 }
@@ -208,11 +230,8 @@ observers::Recorder recorder_of(const std::vector<std::optional<ValueName>>& pla
 // Null when the run had no such value.
 const Tensor* find_value(const std::vector<Event>& events, const ValueName& place) {
   const auto fits = [&](const Event& event) {
-    if (event.path != place.path && !place.anywhere) return false;
-    if (place.what == ValueName::What::value) return event.kind == Event::Kind::value;
-    if (place.what == ValueName::What::input) return event.kind == Event::Kind::enter;
-    return event.kind == Event::Kind::operation && std::find(place.operations.begin(), place.operations.end(),
-                                                             event.operation) != place.operations.end();
+    if (event.path != place.path) return false;
+    return event.kind == (place.what == ValueName::What::input ? Event::Kind::enter : Event::Kind::value);
   };
   int seen = 0;
   for (const Event& event : events) {
@@ -233,20 +252,17 @@ Comparison compare_value(const SafetensorsFile& file, const TensorEntry& entry,
     value = find_value(events, *place);
   }
   if (!value) return not_compared(entry.name, "no such value: this network has none of that name");
-  return compare_with(file, entry, viewed(*value, place->view, entry.shape), entry.role == Role::trace);
-}
-
-std::set<std::string> activation_owners(const Run& run) {
-  std::set<std::string> owners;
-  for (const TensorEntry* entry : run.expected) {
-    if (const auto owner = activation_owner(parts_of(entry->name).rest)) owners.insert(*owner);
-  }
-  return owners;
+  Comparison comparison =
+      compare_with(file, entry, viewed(*value, place->view, entry.shape), entry.role == Role::trace);
+  // Its name there may be that of a module used in many places.
+  if (place->what == ValueName::What::input && !place->path.empty())
+    comparison.name += " (what goes into " + place->path + ")";
+  return comparison;
 }
 
 void run_once(const SafetensorsFile& file, const FileEntry& entry, const Run& run, const Fixture& fixture,
               Comparisons& comparisons) {
-  const ValueNameFinder finder(fixture.paths, fixture.aliases, activation_owners(run));
+  const ValueNameFinder finder(fixture.layers, fixture.aliases);
   std::vector<std::optional<ValueName>> places;
   for (const TensorEntry* expected : run.expected) {
     const NameParts parts = parts_of(expected->name);

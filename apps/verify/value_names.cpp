@@ -25,10 +25,13 @@ std::pair<std::string, std::string> split_last(const std::string& name) {
 
 }  // namespace
 
-std::optional<std::string> activation_owner(const std::string& name) {
-  const auto [owner, last] = split_last(name.substr(0, name.find('#')));
-  if (last == "nonlinearity") return owner;
-  return std::nullopt;
+ValueNameFinder::ValueNameFinder(const std::vector<std::string>& layers,
+                                 const std::map<std::string, ValueName>& aliases)
+    : paths_(layers.begin(), layers.end()), aliases_(aliases) {
+  const std::set<std::string> names = {"linear_2", "conv1", "time_emb_proj", "conv2", "conv_out"};
+  for (const std::string& layer : layers) {
+    if (names.contains(split_last(layer).second)) after_silu_.push_back(layer);
+  }
 }
 
 std::optional<ValueName> ValueNameFinder::find(const std::string& section, const std::string& rest) const {
@@ -52,7 +55,7 @@ std::optional<ValueName> ValueNameFinder::find(const std::string& section, const
   return ValueName{.what = ValueName::What::output, .path = rest};
 }
 
-// name#k is the k-th later call of a module.
+// name#k is the k-th later call of a module; of an activation, the k-th later layer that it goes into.
 std::optional<ValueName> ValueNameFinder::find_trace(std::string name) const {
   int occurrence = 0;
   if (const size_t hash = name.rfind('#'); hash != std::string::npos) {
@@ -61,6 +64,7 @@ std::optional<ValueName> ValueNameFinder::find_trace(std::string name) const {
     occurrence = *number;
     name.resize(hash);
   }
+  if (std::optional<ValueName> activation = find_activation(name, occurrence)) return activation;
   std::optional<ValueName> place = find_base(name);
   if (place) place->occurrence += occurrence;
   return place;
@@ -74,9 +78,8 @@ std::optional<ValueName> ValueNameFinder::find_base(const std::string& name) con
   if (name.ends_with(":in")) {
     const std::optional<std::string> path = path_of(name.substr(0, name.size() - 3));
     if (!path) return std::nullopt;
-    return ValueName{.what = ValueName::What::input, .path = *path};
+    return ValueName::input_of(*path);
   }
-  if (std::optional<ValueName> activation = find_activation(name)) return activation;
   const auto [owner, last] = split_last(name);
   const bool inner_value = (last == "probs" || last == "time_proj") && paths_.contains(owner);
   if (inner_value) return ValueName::value_at(join_path(owner, last));
@@ -85,20 +88,20 @@ std::optional<ValueName> ValueNameFinder::find_base(const std::string& name) con
   return ValueName::value_at(*path);
 }
 
-// In PyTorch an activation is a module; here it is an operation. diffusers shares one module among all
-// ResBlocks of a network, and it goes by the name of the first.
-std::optional<ValueName> ValueNameFinder::find_activation(const std::string& name) const {
+// In PyTorch an activation is a module; here it is an operation, found by the layer its result goes into.
+// Were its calls counted instead, one that is missing would move all later ones. diffusers shares one module
+// among all layers of a network, by the name of the first: its calls go into the layers from there on.
+std::optional<ValueName> ValueNameFinder::find_activation(const std::string& name, int call) const {
   const auto [owner, last] = split_last(name);
-  if (!paths_.contains(owner)) return std::nullopt;
-  if (last == "nonlinearity" && activation_owners_.size() > 1) return ValueName::operation_at(owner, "silu");
-  if (last == "nonlinearity" || last == "act") return ValueName::operation_anywhere("silu");
-  if (last == "conv_act") return ValueName::operation_at(owner, "silu");
-  if (last == "activation_fn") {
-    ValueName place = ValueName::operation_at(owner, "quick_gelu");
-    place.operations.push_back("gelu");
-    return place;
-  }
-  return std::nullopt;
+  if (!paths_.contains(owner) || aliases_.contains(name)) return std::nullopt;
+  if (last == "activation_fn") return ValueName::input_of(join_path(owner, "fc2"));
+  if (last == "conv_act") return ValueName::input_of(join_path(owner, "conv_out"));
+  if (last != "nonlinearity" && last != "act") return std::nullopt;
+  const std::string below = join_path(owner, "");
+  auto layer = std::find_if(after_silu_.begin(), after_silu_.end(),
+                            [&](const std::string& path) { return path.starts_with(below); });
+  if (after_silu_.end() - layer <= call) return std::nullopt;
+  return ValueName::input_of(*(layer + call));
 }
 
 // module@element: a part of what a module returned.
