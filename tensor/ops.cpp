@@ -397,9 +397,9 @@ Tensor embedding(const TokenIds& ids, const Weight& weight) {
 Tensor timestep_embedding(std::span<const float> t, int64_t dim, const TimestepOptions& options) {
   const char* name = "timestep_embedding";
   if (t.empty()) refuse(name, "there is no time step");
-  if (dim < 4 || dim % 2 != 0) {
-    refuse(name, "dim is " + std::to_string(dim) +
-                     ", but must be even and at least 4: sines and cosines, half and half");
+  if (dim < 4) {
+    refuse(name,
+           "dim is " + std::to_string(dim) + ", but must be at least 4: sines and cosines, half and half");
   }
   return run(Operation{name, ref::timestep_embedding, fast::timestep_embedding}, t, dim, options);
 }

@@ -161,6 +161,7 @@ struct TimestepOptions {
 };
 
 /// Time steps t, one per image, as `dim` waves: [N, dim]. Angle t * max_period^(-i / (dim / 2 - freq_shift)).
+/// An odd dim has a column of zeros at the end, as in the originals.
 /// ("Attention Is All You Need" section 3.5; get_timestep_embedding of DDPM)
 Tensor timestep_embedding(std::span<const float> t, int64_t dim, const TimestepOptions& options);
 

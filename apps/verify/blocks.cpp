@@ -10,6 +10,18 @@ Tensor prompt_of(const Inputs& in) {
   return in.has("encoder_hidden_states") ? in.tensor("encoder_hidden_states") : Tensor();
 }
 
+// Height and width after an Upsample where they are not twice those before: of the case or of this run.
+std::vector<int64_t> upsample_size(const Params& params, const Inputs& in) {
+  std::vector<int64_t> size = params.integers("upsample_size");
+  if (in.has("upsample_size")) {
+    const std::vector<float> numbers = in.numbers("upsample_size");
+    size.assign(numbers.begin(), numbers.end());
+  }
+  const bool fits = size.empty() || (size.size() == 2 && size[0] > 0 && size[1] > 0);
+  if (!fits) params.refuse("upsample_size", "must be two numbers above 0, the height and the width");
+  return size;
+}
+
 Fixture attention(const LayerSpec& b) {
   return subject_of(attention_of(b.weights, "", unet_options(b.params).heads), b.source,
                     [](const CrossAttention& layer, const Inputs& in) {
@@ -71,8 +83,10 @@ Fixture down_block(const LayerSpec& b) {
 Fixture up_block(const LayerSpec& b) {
   return subject_of(
       up_block_of(b.weights, unet_options(b.params)), b.source,
-      [](const sd::UpBlock& layer, const Inputs& in) {
+      [params = b.params](const sd::UpBlock& layer, const Inputs& in) {
         std::vector<Tensor> skips;  // the last one is joined first
+        const std::vector<int64_t> size = upsample_size(params, in);
+        if (!size.empty()) skips.push_back(Tensor({1, 1, size[0], size[1]}));  // of the next block
         for (int i = 0; in.has("res" + std::to_string(i)); ++i) {
           skips.push_back(in.tensor("res" + std::to_string(i)));
         }
@@ -95,7 +109,12 @@ Fixture downsample(const LayerSpec& b) {
 }
 
 Fixture upsample(const LayerSpec& b) {
-  return one_to_one(upsample_of(b.weights, ""), b.source, "hidden_states", "sample");
+  return subject_of(upsample_of(b.weights, ""), b.source,
+                    [params = b.params](const Upsample& layer, const Inputs& in) {
+                      const Tensor x = in.tensor("hidden_states");
+                      const std::vector<int64_t> size = upsample_size(params, in);
+                      return Outputs{{"sample", size.empty() ? layer(x) : layer(x, size[0], size[1])}};
+                    });
 }
 
 Fixture attn_block(const LayerSpec& b) {

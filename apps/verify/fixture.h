@@ -31,6 +31,8 @@ class Inputs {
   std::vector<int64_t> integers(const std::string& name) const;
   /// Whole numbers [N, T] as token ids.
   TokenIds tokens(const std::string& name) const;
+  /// Whole numbers or not.
+  std::vector<float> numbers(const std::string& name) const;
   /// Time steps, stored as whole numbers or not, one for each image.
   std::vector<float> timesteps(const std::string& name, int64_t images) const;
   /// The names of the outputs that the reference has for this run.

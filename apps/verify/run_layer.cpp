@@ -65,14 +65,16 @@ TokenIds Inputs::tokens(const std::string& name) const {
   return {.batch = stored.shape[0], .length = stored.shape[1], .ids = stored.to_integers()};
 }
 
-std::vector<float> Inputs::timesteps(const std::string& name, int64_t images) const {
+std::vector<float> Inputs::numbers(const std::string& name) const {
   const StoredTensor& stored = file_.at(full("in", name));
-  std::vector<float> t;
-  if (stored.dtype.starts_with("F") || stored.dtype.starts_with("BF")) {
-    t = stored.to_floats();
-  } else {
-    for (const int64_t step : stored.to_integers()) t.push_back(static_cast<float>(step));
-  }
+  if (stored.dtype.starts_with("F") || stored.dtype.starts_with("BF")) return stored.to_floats();
+  std::vector<float> numbers;
+  for (const int64_t number : stored.to_integers()) numbers.push_back(static_cast<float>(number));
+  return numbers;
+}
+
+std::vector<float> Inputs::timesteps(const std::string& name, int64_t images) const {
+  std::vector<float> t = numbers(name);
   if (t.size() == 1) t.resize(static_cast<size_t>(images), t.front());  // one for all
   return t;
 }

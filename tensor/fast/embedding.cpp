@@ -36,6 +36,7 @@ Tensor timestep_embedding(std::span<const float> t, int64_t dim, const TimestepO
       y[n * dim + (options.cos_first ? half + i : i)] = std::sin(angle);
     }
   }
+  for (int64_t n = 0; dim % 2 == 1 && n < images; ++n) y[n * dim + dim - 1] = 0;
   return result;
 }
 

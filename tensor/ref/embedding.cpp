@@ -18,7 +18,7 @@ Tensor embedding(const TokenIds& ids, const Weight& weight) {
 }
 
 // frequency[i] = max_period^(-i / (half - freq_shift)), angle = t frequency[i], then cosines and sines by
-// halves. All in float32 and in this order, as the originals have it: at t = 1000 the rounding of the angle
+// halves, and a zero where dim is odd. All in float32 and in this order, as the originals have it: at t = 1000 the rounding of the angle
 // alone is 6e-5, and it is part of what the networks were trained with.
 Tensor timestep_embedding(std::span<const float> t, int64_t dim, const TimestepOptions& options) {
   const auto images = static_cast<int64_t>(t.size());
@@ -36,6 +36,7 @@ Tensor timestep_embedding(std::span<const float> t, int64_t dim, const TimestepO
       y[n * dim + cos_start + i] = std::cos(angle);
       y[n * dim + sin_start + i] = std::sin(angle);
     }
+    if (dim % 2 == 1) y[n * dim + dim - 1] = 0;
   }
   return result;
 }

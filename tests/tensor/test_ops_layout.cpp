@@ -124,6 +124,20 @@ TEST_CASE("ref timestep_embedding: by hand") {
   CHECK_CLOSE(y, tensor_of({2, 4}, {1, 1, 0, 0, cos(100), cos(1), sin(100), sin(1)}), 1e-6);
 }
 
+TEST_CASE("timestep_embedding: an odd width has a zero at the end, after the waves of the width below") {
+  const std::vector<float> t = {1, 250.5F, 999};
+  for (const int64_t dim : {5, 33}) {
+    for (const TimestepOptions& options : {TimestepOptions{}, {.cos_first = false, .freq_shift = 1}}) {
+      for (const auto embedded : {ref::timestep_embedding, fast::timestep_embedding}) {
+        const Tensor y = embedded(t, dim, options);
+        CHECK(y.shape() == Shape{3, dim});
+        CHECK_CLOSE(slice(y, 1, 0, dim - 1), embedded(t, dim - 1, options), 0);
+        CHECK_CLOSE(slice(y, 1, dim - 1, dim), Tensor::filled({3, 1}, 0), 0);
+      }
+    }
+  }
+}
+
 TEST_CASE("timestep_embedding: twins") {
   const std::vector<float> t = {1, 250, 999};
   const Tensor sd = ref::timestep_embedding(t, 32, {.cos_first = true, .freq_shift = 0});

@@ -282,7 +282,7 @@ TEST_CASE("versions: embeddings") {
   const Weight wide = stored_as(random_tensor({23, 768}, 2), DType::f16, 0);
   check_versions(ref::embedding(many, wide), within::exact, [&] { return fast::embedding(many, wide); });
   const std::vector<float> t = {0, 1, 2.5F, 37, 500, 999};
-  for (const int64_t dim : {4, 6, 32, 34, 320}) {
+  for (const int64_t dim : {4, 5, 6, 32, 33, 34, 320}) {
     for (const bool cos_first : {true, false}) {
       const TimestepOptions options{.cos_first = cos_first, .freq_shift = cos_first ? 0.0F : 1.0F};
       // An angle of 999 has steps of 6e-5: a frequency one rounding off moves it by one or two.
