@@ -141,9 +141,9 @@ Params config_of(const Case& the_case) {
   return base_entry->params.object("config");
 }
 
-// A case may say which eps it was made with. It does not set ours: what our constructors chose is tested. "eps"
-// is that of the GroupNorms, but not of the Transformers' within a block; in a layer without any, of the
-// LayerNorms.
+// A case may say which eps it was made with. It does not set ours: what our constructors chose is tested.
+// "eps" is that of the GroupNorms, but not of the Transformers' within a block; in a layer without any, it is
+// that of the LayerNorms.
 void check_eps(const Fixture& fixture, const Params& params) {
   const bool only_layer_norms = std::all_of(fixture.norms.begin(), fixture.norms.end(),
                                             [](const NormEps& norm) { return norm.layer_norm; });

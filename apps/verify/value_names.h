@@ -38,8 +38,8 @@ struct ValueName {
 /// additions, see docs/verify.md#names.
 class ValueNameFinder {
  public:
-  /// `layers`: the paths of our network's layers, in picture order. `aliases`: names that mean something else
-  /// here.
+  /// `layers`: the paths of our network's layers, in picture order.
+  /// `aliases`: names that mean something else here.
   ValueNameFinder(const std::vector<std::string>& layers, const std::map<std::string, ValueName>& aliases);
 
   /// Nothing when no layer here goes by that name.

@@ -18,8 +18,8 @@ Tensor embedding(const TokenIds& ids, const Weight& weight) {
 }
 
 // frequency[i] = max_period^(-i / (half - freq_shift)), angle = t frequency[i], then cosines and sines by
-// halves, and a zero where dim is odd. All in float32 and in this order, as the originals have it: at t = 1000 the rounding of the angle
-// alone is 6e-5, and it is part of what the networks were trained with.
+// halves, and a zero where dim is odd. All in float32 and in this order, as the originals have it: at t =
+// 1000 the rounding of the angle alone is 6e-5, and it is part of what the networks were trained with.
 Tensor timestep_embedding(std::span<const float> t, int64_t dim, const TimestepOptions& options) {
   const auto images = static_cast<int64_t>(t.size());
   const int64_t half = dim / 2;

@@ -1,6 +1,7 @@
 // Sizes, layout and embeddings by hand, and their twins.
 #include <limits>
 
+#include "tensor/fast/ops.h"
 #include "tensor/ref/ops.h"
 #include "tests/tensor/test_ops.h"
 
@@ -128,7 +129,7 @@ TEST_CASE("timestep_embedding: an odd width has a zero at the end, after the wav
   const std::vector<float> t = {1, 250.5F, 999};
   for (const int64_t dim : {5, 33}) {
     for (const TimestepOptions& options : {TimestepOptions{}, {.cos_first = false, .freq_shift = 1}}) {
-      for (const auto embedded : {ref::timestep_embedding, fast::timestep_embedding}) {
+      for (const auto& embedded : {&ref::timestep_embedding, &fast::timestep_embedding}) {
         const Tensor y = embedded(t, dim, options);
         CHECK(y.shape() == Shape{3, dim});
         CHECK_CLOSE(slice(y, 1, 0, dim - 1), embedded(t, dim - 1, options), 0);

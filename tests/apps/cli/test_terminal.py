@@ -53,7 +53,7 @@ class Terminal(ProgramTest):
         self.assertEqual(self.on_terminal("describe", "--size", "sd15")[1], "")
 
     def test_bench_shows_the_calls(self):
-        self.check_bar(self.on_terminal("bench", "clip", "--repeat", 20)[1], "calls")
+        self.check_bar(self.on_terminal("bench", "clip", "--repeat", 100)[1], "calls")
 
     def test_help_is_in_groups(self):
         text = self.run_well("generate", "--help").stdout

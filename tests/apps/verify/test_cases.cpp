@@ -127,7 +127,7 @@ TEST_CASE("an Upsample's size may be given: odd sizes") {
   const Upsample up = loaded(Upsample(4));
   MadeCase made("upsample_conv", up, {{"in/hidden_states", x}, {"out/sample", up(x, 5, 7)}});
   CHECK(made.wrong({{"upsample_size", {5, 7}}}).empty());
-  CHECK(made.wrong({}).size() == 1);
+  CHECK(made.wrong(nlohmann::json::object()).size() == 1);
   CHECK_THROWS_AS(made.wrong({{"upsample_size", {5, 0}}}), Error);
 
   const sd::UpBlock block = loaded(sd::UpBlock(config, 1));
