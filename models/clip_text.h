@@ -41,6 +41,7 @@ struct CLIPTextEmbeddings : Module {
   Tensor operator()(const TokenIds& ids, const Tensor& new_rows = {}) const;
 };
 
+/// The layers in a row.  x: [N, T, hidden_size] -> the same. transformers: CLIPEncoder.
 struct CLIPEncoder : Module {
   std::vector<CLIPEncoderLayer> layers;
 
@@ -55,6 +56,7 @@ struct CLIPEncoder : Module {
   Tensor operator()(Tensor x, int64_t skip_layers) const;
 };
 
+/// Embeddings, layers, last norm.  ids: [N, T] -> [N, T, hidden_size]. transformers: CLIPTextTransformer.
 struct CLIPTextTransformer : Module {
   CLIPTextEmbeddings embeddings;
   CLIPEncoder encoder;

@@ -11,6 +11,7 @@ namespace cutaway {
 /// Throws Error when the memory is not to be had.
 std::shared_ptr<float> allocate_floats(int64_t count);
 
+/// What tensors take, in bytes, in this process.
 struct MemoryUse {
   int64_t live_bytes = 0;  // in tensors now
   int64_t peak_bytes = 0;  // the largest live_bytes so far

@@ -25,6 +25,7 @@ struct Padding {
   static Padding all(int64_t pixels) { return {pixels, pixels, pixels, pixels}; }
 };
 
+/// torch.nn.Conv2d's options of the same names.
 struct Conv2dOptions {
   int64_t stride = 1;
   Padding padding = {};
@@ -38,6 +39,7 @@ struct Conv2dOptions {
 Tensor conv2d(const Tensor& x, const Weight& weight, const std::optional<Weight>& bias,
               const Conv2dOptions& options);
 
+/// torch.nn.ConvTranspose2d's options of the same names.
 struct ConvTranspose2dOptions {
   int64_t stride = 1;
   int64_t padding = 0;  // taken away from every side of the result
@@ -56,6 +58,7 @@ Tensor linear(const Tensor& x, const Weight& weight, const std::optional<Weight>
 /// a [..., m, k], b [..., k, n] of equal leading extents -> [..., m, n].
 Tensor matmul(const Tensor& a, const Tensor& b);
 
+/// Which keys a query sees.
 struct AttentionOptions {
   bool causal = false;           // token i sees tokens 0..i only
   const Tensor* mask = nullptr;  // [N or 1, heads or 1, Tq, Tk], added to the scaled scores
@@ -107,6 +110,7 @@ Tensor geglu(const Tensor& x);
 
 // ---- Elementwise: shapes must be equal, nothing is broadcast unless the name says so
 
+/// a + b, a - b, a b of equal shapes; factor x.
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);
@@ -154,6 +158,7 @@ Tensor merge_heads(const Tensor& x);
 /// ids [N, T], weight [vocabulary, C] -> [N, T, C]. Throws Error when an id is outside the vocabulary.
 Tensor embedding(const TokenIds& ids, const Weight& weight);
 
+/// In which order and how long the waves are; in brackets diffusers' names.
 struct TimestepOptions {
   bool cos_first = true;  // [cos | sin] as in Stable Diffusion, not [sin | cos] as in DDPM  (flip_sin_to_cos)
   float freq_shift = 0;   // 1 in DDPM  (downscale_freq_shift)

@@ -17,6 +17,7 @@ const char* to_string(DType dtype);
 int64_t stored_bytes(DType dtype, int64_t count);
 constexpr int64_t q8_0_block = 32, q8_0_block_bytes = 34;
 
+/// Exact: every number of half precision and of bfloat16 is one of float32.
 float f16_to_f32(uint16_t bits);
 float bf16_to_f32(uint16_t bits);
 /// Nearest, ties to even, as every other program rounds.

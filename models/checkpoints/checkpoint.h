@@ -28,6 +28,7 @@ struct CheckpointPart {
   std::set<std::string> dtypes;
 };
 
+/// What `cutaway inspect` says of a file or folder.
 struct CheckpointSummary {
   std::string family;  // sd1, sd1-inpainting, sd2, sdxl, controlnet, t2i-adapter, ip-adapter, lora,
                        // textual-inversion, vae, clip-text, unknown

@@ -11,6 +11,7 @@
 
 namespace cutaway {
 
+/// The networks of a model with their weights, and what its files say of their sizes.
 struct Networks {
   CLIPTextModel text_encoder;
   UNet unet;

@@ -11,6 +11,7 @@
 
 namespace cutaway {
 
+/// The tensors of a model part, whether they lie in one file or in several.
 class TensorSet {
  public:
   /// A file of tensors, or a list of shards (NAME.safetensors.index.json) with the files that

@@ -12,6 +12,7 @@
 
 namespace cutaway {
 
+/// A word with rows of its own in the text encoder's table of tokens.
 struct TextualInversion {
   std::string name;
   Tensor vectors;       // [n, width of the text encoder]

@@ -8,6 +8,7 @@
 
 namespace cutaway {
 
+/// What is done to take less memory; each costs time, and tiles a little of the result.
 struct LowMemory {
   bool unet_in_turn = false;  // the UNet sees one latent at a time: the two of guidance, those of a batch
   bool vae_in_turn = false;   // the VAE sees one picture at a time

@@ -23,6 +23,7 @@ class NoiseStream {
   std::vector<std::variant<TorchRandom, PhiloxRandom>> generators_;
 };
 
+/// All noise of a run, drawn as the program whose picture it shall be draws it.
 class RunNoise {
  public:
   RunNoise(const Compat& compat, uint64_t seed, int64_t batch);

@@ -12,6 +12,7 @@
 
 namespace cutaway {
 
+/// How a prompt is read.
 struct PromptRules {
   PromptWeights weights = PromptWeights::none;
   int64_t clip_skip = 1;  // 1: all layers of the text encoder; 2: without the last one, and so on

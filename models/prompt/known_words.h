@@ -7,6 +7,7 @@
 
 namespace cutaway {
 
+/// The words that a small model was trained with, where its folder has a list of them.
 struct KnownWords {
   std::string path;                // of the list; "" where the model has none, and every word counts as known
   std::vector<std::string> words;  // small letters, sorted, each once

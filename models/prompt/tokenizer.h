@@ -10,6 +10,7 @@
 
 namespace cutaway {
 
+/// A text as the text encoder takes it.
 struct Tokens {
   std::vector<int64_t> ids;  // as many as the context is long
   int64_t used = 0;          // tokens before the padding, with start and end

@@ -13,6 +13,7 @@
 
 namespace cutaway {
 
+/// Reads numbers and texts from front to back, and refuses to read beyond the end.
 class ByteReader {
  public:
   /// `what` begins every message: the file, and what it is not: "x.gguf is not a usable GGUF file: ".

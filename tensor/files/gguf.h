@@ -32,6 +32,7 @@ class GgufFile {
   std::map<std::string, std::string> metadata_;
 };
 
+/// All of a GGUF file but the numbers, which `tensors` point to.
 struct GgufHeader {
   std::vector<StoredTensor> tensors;
   std::map<std::string, std::string> metadata;

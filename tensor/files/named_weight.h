@@ -8,6 +8,7 @@
 
 namespace cutaway {
 
+/// A weight to be written, with its name and dtype in the file.
 struct NamedWeight {
   std::string name;
   Weight weight;

@@ -78,6 +78,7 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
+/// A tensor to be written, with its name in the file.
 struct NamedTensor {
   std::string name;
   Tensor tensor;

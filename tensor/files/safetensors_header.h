@@ -25,6 +25,7 @@ constexpr size_t piece = 4 << 20;    // of one string, number or run of white sp
 constexpr size_t text = 16 << 20;    // of all names and metadata together
 }  // namespace safetensors_limits
 
+/// All of a safetensors file but the numbers, which `tensors` point to.
 struct SafetensorsHeader {
   std::vector<StoredTensor> tensors;  // in the order of their data, their bytes set
   std::map<std::string, std::string> metadata;

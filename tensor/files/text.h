@@ -13,6 +13,7 @@ namespace cutaway {
 /// overlong forms, no surrogates, nothing above U+10FFFF) the answer is empty and `at` moves by one byte.
 std::optional<char32_t> next_code_point(std::string_view text, size_t& at);
 
+/// Is all of it UTF-8, as next_code_point reads it?
 bool is_utf8(std::string_view text);
 
 /// The text between single quotes, fit for one line of a message: control characters and broken UTF-8 become

@@ -8,6 +8,7 @@
 
 namespace cutaway {
 
+/// One file inside a zip file, stored without compression.
 struct ZipEntry {
   std::string name;
   std::span<const std::byte> bytes;  // in the file

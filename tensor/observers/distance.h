@@ -9,6 +9,7 @@
 
 namespace cutaway {
 
+/// How far two tensors are apart.
 struct Distance {
   double max_abs = 0;   // the largest difference; infinite where one of the two is NaN
   double relative = 0;  // that over the largest finite value of what is expected

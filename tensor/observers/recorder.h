@@ -50,6 +50,7 @@ struct Event {
   double flops = 0;                     // of the run until now, see trace::flops
 };
 
+/// Keeps what happens in the runs of its lifetime, as events in their order.
 class Recorder : public Observer {
  public:
   struct Options {
