@@ -2,8 +2,8 @@
 
 #include <limits>
 
-#include "tensor/observers/distance.h"
 #include "tensor/files/safetensors.h"
+#include "tensor/observers/distance.h"
 
 namespace cutaway::verify {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "tensor/observers/distance.h"
 #include "tensor/error.h"
+#include "tensor/observers/distance.h"
 #include "tensor/observers/summary.h"
 
 namespace cutaway::observers {
