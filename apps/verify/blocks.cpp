@@ -23,7 +23,7 @@ std::vector<int64_t> upsample_size(const Params& params, const Inputs& in) {
 }
 
 Fixture attention(const LayerSpec& b) {
-  return subject_of(attention_of(b.weights, "", unet_options(b.params).heads), b.source,
+  return fixture_of(attention_of(b.weights, "", unet_options(b.params).heads), b.source,
                     [](const CrossAttention& layer, const Inputs& in) {
                       const Tensor x = in.tensor("hidden_states");
                       const Tensor prompt = prompt_of(in);
@@ -32,14 +32,14 @@ Fixture attention(const LayerSpec& b) {
 }
 
 Fixture basic_transformer_block(const LayerSpec& b) {
-  return subject_of(transformer_block_of(b.weights, "", unet_options(b.params)), b.source,
+  return fixture_of(transformer_block_of(b.weights, "", unet_options(b.params)), b.source,
                     [](const BasicTransformerBlock& layer, const Inputs& in) {
                       return Outputs{{"y", layer(in.tensor("hidden_states"), prompt_of(in))}};
                     });
 }
 
 Fixture transformer_2d(const LayerSpec& b) {
-  Fixture fixture = subject_of(transformer_of(b.weights, "", unet_options(b.params)), b.source,
+  Fixture fixture = fixture_of(transformer_of(b.weights, "", unet_options(b.params)), b.source,
                                [](const SpatialTransformer& layer, const Inputs& in) {
                                  return Outputs{{"sample", layer(in.tensor("hidden_states"), prompt_of(in))}};
                                });
@@ -59,7 +59,7 @@ Fixture clip_encoder_layer(const LayerSpec& b) {
 Fixture resblock(const LayerSpec& b) {
   const int64_t groups = unet_options(b.params).groups;
   const bool of_the_unet = b.weights.has_below("time_emb_proj");
-  return subject_of(of_the_unet ? resblock_of(b.weights, "", groups) : vae_resblock_of(b.weights, "", groups),
+  return fixture_of(of_the_unet ? resblock_of(b.weights, "", groups) : vae_resblock_of(b.weights, "", groups),
                     b.source, [](const ResBlock& layer, const Inputs& in) {
                       return Outputs{{"sample", layer(in.tensor("hidden_states"), temb_of(in))}};
                     });
@@ -70,7 +70,7 @@ Fixture time_embedding_mlp(const LayerSpec& b) {
 }
 
 Fixture down_block(const LayerSpec& b) {
-  return subject_of(
+  return fixture_of(
       down_block_of(b.weights, unet_options(b.params)), b.source,
       [](const sd::DownBlock& layer, const Inputs& in) {
         std::vector<Tensor> skips;
@@ -81,7 +81,7 @@ Fixture down_block(const LayerSpec& b) {
 }
 
 Fixture up_block(const LayerSpec& b) {
-  return subject_of(
+  return fixture_of(
       up_block_of(b.weights, unet_options(b.params)), b.source,
       [params = b.params](const sd::UpBlock& layer, const Inputs& in) {
         std::vector<Tensor> skips;  // the last one is joined first
@@ -95,7 +95,7 @@ Fixture up_block(const LayerSpec& b) {
 }
 
 Fixture mid_block(const LayerSpec& b) {
-  return subject_of(
+  return fixture_of(
       mid_block_of(b.weights, unet_options(b.params)), b.source,
       [](const sd::MidBlock& layer, const Inputs& in) {
         return Outputs{{"sample", layer(in.tensor("hidden_states"), temb_of(in), prompt_of(in))}};
@@ -109,7 +109,7 @@ Fixture downsample(const LayerSpec& b) {
 }
 
 Fixture upsample(const LayerSpec& b) {
-  return subject_of(upsample_of(b.weights, ""), b.source,
+  return fixture_of(upsample_of(b.weights, ""), b.source,
                     [params = b.params](const Upsample& layer, const Inputs& in) {
                       const Tensor x = in.tensor("hidden_states");
                       const std::vector<int64_t> size = upsample_size(params, in);

@@ -14,7 +14,7 @@ namespace {
 
 using Runner = std::function<Comparisons(const Case&)>;
 
-// Kinds that are no layer. The others are in subject.cpp.
+// Kinds that are no layer. The others are in blocks.cpp, compvis.cpp and networks.cpp.
 const std::map<std::string, Runner>& runners() {
   static const std::map<std::string, Runner> table = {
       {"guidance", run_guidance},

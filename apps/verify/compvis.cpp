@@ -20,7 +20,7 @@ Fixture compvis_resblock(const LayerSpec& b) {
                        {"out_layers.3", "conv2"},         {"skip_connection", "conv_shortcut"}};
   const WeightTable weights = b.weights.renamed(names);
   Fixture fixture = with_names(
-      subject_of(resblock_of(weights, "", unet_options(b.params).groups), weights,
+      fixture_of(resblock_of(weights, "", unet_options(b.params).groups), weights,
                  [](const ResBlock& layer, const Inputs& in) {
                    return Outputs{{"h", layer(in.tensor("x"), in.has("emb") ? in.tensor("emb") : Tensor())}};
                  }),
@@ -41,7 +41,7 @@ Fixture compvis_resblock(const LayerSpec& b) {
 }
 
 Fixture spatial_transformer(const LayerSpec& b) {
-  return subject_of(transformer_of(b.weights, "", unet_options(b.params)), b.source,
+  return fixture_of(transformer_of(b.weights, "", unet_options(b.params)), b.source,
                     [](const SpatialTransformer& layer, const Inputs& in) {
                       return Outputs{{"h", layer(in.tensor("x"), in.tensor("context"))}};
                     });
@@ -61,7 +61,7 @@ Fixture vae_resnet_block(const LayerSpec& b) {
   const Names names = {{"nin_shortcut", "conv_shortcut"}, {"temb_proj", "time_emb_proj"}};
   const WeightTable weights = b.weights.renamed(names);
   return with_names(
-      subject_of(
+      fixture_of(
           vae_resblock_of(weights, "", vae_options(b.params).groups), weights,
           [](const ResBlock& layer, const Inputs& in) {
             return Outputs{{"h", layer(in.tensor("x"), in.has("temb") ? in.tensor("temb") : Tensor())}};

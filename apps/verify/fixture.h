@@ -59,13 +59,13 @@ struct NormEps {
 };
 
 struct Fixture {
-  std::vector<std::string> layers;  // the paths of all inside, in picture order; "" is the subject itself
+  std::vector<std::string> layers;  // the paths of all inside, in picture order; "" is the fixture itself
   std::vector<NormEps> norms;       // all inside
   std::function<Outputs(const Inputs&)> run;
   std::map<std::string, ValueName> aliases;  // where to look for names that only the reference has
 };
 
-/// What a subject is built from.
+/// What a fixture is built from.
 struct LayerSpec {
   const FileEntry& entry;
   const Params& params;  // of the case
@@ -84,9 +84,9 @@ const Builders& network_builders();  // networks.cpp
 
 bool is_layer(const std::string& kind);
 
-/// Loads a layer and makes it a subject: `run(layer, inputs)` gives its outputs by name.
+/// Loads a layer and makes it a fixture: `run(layer, inputs)` gives its outputs by name.
 template <class Layer, class Run>
-Fixture subject_of(Layer layer, const WeightSource& source, Run run) {
+Fixture fixture_of(Layer layer, const WeightSource& source, Run run) {
   auto shared = std::make_shared<Layer>(std::move(layer));
   load_weights(*shared, "", source);
   Fixture fixture;
@@ -104,7 +104,7 @@ Fixture subject_of(Layer layer, const WeightSource& source, Run run) {
 template <class Layer>
 Fixture one_to_one(Layer layer, const WeightSource& source, const std::string& input,
                    const std::string& output) {
-  return subject_of(std::move(layer), source, [input, output](const Layer& l, const Inputs& in) {
+  return fixture_of(std::move(layer), source, [input, output](const Layer& l, const Inputs& in) {
     return Outputs{{output, l(in.tensor(input))}};
   });
 }

@@ -57,7 +57,7 @@ Fixture sd_unet(const LayerSpec& b) {
   const bool formula = b.entry.weights == "formula";
   // An inpainting network is its base's but for the channels that go in.
   if (b.entry.kind == "inpainting") config.in_channels = b.weights.shape("conv_in.weight")[1];
-  return subject_of(UNet(config), b.source, [config, formula](const UNet& unet, const Inputs& in) {
+  return fixture_of(UNet(config), b.source, [config, formula](const UNet& unet, const Inputs& in) {
     const std::vector<std::string> names = in.outputs();
     const std::string output = names.empty() ? "sample" : names.front();  // "sample", or "" for the only one
     Tensor sample, prompt;
@@ -77,7 +77,7 @@ Fixture sd_unet(const LayerSpec& b) {
 
 Fixture vae(const LayerSpec& b) {
   const bool formula = b.entry.weights == "formula";
-  Fixture fixture = subject_of(AutoencoderKL(vae_config(b.config.values(), b.config.where())), b.source,
+  Fixture fixture = fixture_of(AutoencoderKL(vae_config(b.config.values(), b.config.where())), b.source,
                                [formula](const AutoencoderKL& network, const Inputs& in) -> Outputs {
                                  const VaeInputs inputs = vae_inputs(network.config, in, formula);
                                  Outputs outputs;
@@ -103,7 +103,7 @@ constexpr std::string_view clip_skip = "clip_skip";
 Fixture clip_text(const LayerSpec& b) {
   const ClipTextConfig config = clip_text_config(b.config.values(), b.config.where());
   Fixture fixture =
-      subject_of(CLIPTextModel(config), b.source, [](const CLIPTextModel& model, const Inputs& in) {
+      fixture_of(CLIPTextModel(config), b.source, [](const CLIPTextModel& model, const Inputs& in) {
         const TokenIds ids = in.tokens("input_ids");
         const Tensor last = model(ids);
         Outputs out{{"last_hidden_state", last}, {"", last}, {"pooler_output", pooled(last, ids)}};
@@ -138,7 +138,7 @@ Fixture textual_inversion(const LayerSpec& b) {
   if (first != config.vocab_size)
     b.params.refuse("first_new_id",
                     "must be the size of the vocabulary, " + std::to_string(config.vocab_size));
-  return subject_of(CLIPTextModel(config), table, [new_rows](const CLIPTextModel& model, const Inputs& in) {
+  return fixture_of(CLIPTextModel(config), table, [new_rows](const CLIPTextModel& model, const Inputs& in) {
     return Outputs{{"last_hidden_state", model(in.tokens("input_ids"), 1, new_rows)}};
   });
 }

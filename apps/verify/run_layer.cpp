@@ -160,7 +160,7 @@ void check_eps(const Fixture& fixture, const Params& params) {
   }
 }
 
-// The case's subject; runs tagged lowvar want some of its weights smaller.
+// The case's fixture; runs tagged lowvar want some of its weights smaller.
 Fixture build(const Case& the_case, const SafetensorsFile& file, bool lowvar) {
   const FileEntry& entry = *the_case.entry;
   WeightTable weights = weights_of(the_case, file);
@@ -293,10 +293,10 @@ Comparisons run_layer(const Case& the_case) {
   const SafetensorsFile file = SafetensorsFile::open(the_case.path());
   check_against_manifest(file, entry);
   Comparisons comparisons;
-  std::optional<Fixture> fixture, lowvar_subject;
+  std::optional<Fixture> fixture, lowvar_fixture;
   for (const Run& run : runs_of(entry)) {
     const bool lowvar = run.tag.starts_with("lowvar");
-    std::optional<Fixture>& built = lowvar ? lowvar_subject : fixture;
+    std::optional<Fixture>& built = lowvar ? lowvar_fixture : fixture;
     if (!built) built = build(the_case, file, lowvar);
     run_once(file, entry, run, *built, comparisons);
   }
